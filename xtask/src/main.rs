@@ -1,2 +1,162 @@
-//! stub
-fn main() {}
+//! `cargo xtask`: the one place that knows how the project is tested and what its tests need.
+//!
+//! `cargo xtask test` runs the whole suite as named, timed steps (the table is in [`steps`]);
+//! `cargo xtask tools` fetches the real components the end-to-end tests talk to (the table is in
+//! [`tools`]). CI calls nothing else, so what passes here passes there.
+
+mod context;
+mod report;
+mod runner;
+mod steps;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+
+use crate::context::Context;
+
+/// Test mirrorwatch and fetch what its tests need.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "\
+Everyday use:
+  cargo xtask test                         the whole suite, as CI runs it
+  cargo xtask test --list                  the steps and what each does
+  cargo xtask test --only fmt,clippy       some steps
+  cargo xtask test --skip e2e --keep-going all the others, even after a failure
+  cargo xtask tools                        fetch Prometheus and promtool now"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the test suite, step by step
+    ///
+    /// Stops at the first step that fails, prints a table of every step, and closes with a line
+    /// 'N passed, N failed, N skipped' counted over steps. A step or test that cannot run on this
+    /// machine is skipped by name, with the reason. Exits with 1 when a step failed.
+    Test(TestOptions),
+
+    /// Fetch the components the end-to-end tests talk to
+    ///
+    /// Debian packages are fetched with a private apt state and unpacked under the target
+    /// directory, in 'tools': no root, and nothing on the machine is changed. A second call finds
+    /// them there; to fetch afresh, delete that directory. Elsewhere, install the programs yourself:
+    /// those on PATH, or named by the environment variables shown, are used. Exits with 1 when a
+    /// tool that was asked for is missing.
+    Tools {
+        /// Also the tools that only some tests need
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// How to run the suite.
+#[derive(Args)]
+struct TestOptions {
+    /// Run only these steps (several: repeat it, or separate them with commas)
+    #[arg(long, value_name = "STEP", value_delimiter = ',', value_parser = step_names())]
+    only: Vec<String>,
+
+    /// Leave these steps out; 'tools' also stops e2e from fetching anything
+    #[arg(long, value_name = "STEP", value_delimiter = ',', value_parser = step_names())]
+    skip: Vec<String>,
+
+    /// Go on after a step that failed
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Also run the long tests, the ones that are ignored otherwise
+    #[arg(long)]
+    long: bool,
+
+    /// Name the steps and stop
+    #[arg(long)]
+    list: bool,
+}
+
+fn step_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(steps::STEPS.iter().map(|step| step.name))
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Test(options) => test(&options),
+        Command::Tools { all } => fetch_tools(all),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the chosen steps; true when none failed.
+fn test(options: &TestOptions) -> Result<bool, String> {
+    if options.list {
+        for step in steps::STEPS {
+            println!("{:<9} {}", step.name, step.about);
+        }
+        return Ok(true);
+    }
+    let fetch = !options.skip.iter().any(|name| name == "tools");
+    let context = Context::new(options.long, fetch)?;
+    let report = steps::run(&context, options.keep_going, |name| {
+        let among = |names: &[String]| names.iter().any(|other| other == name);
+        if among(&options.skip) {
+            Err("left out with --skip")
+        } else if !options.only.is_empty() && !among(&options.only) {
+            Err("left out with --only")
+        } else {
+            Ok(())
+        }
+    });
+    println!("\n{report}");
+    Ok(report.failed() == 0)
+}
+
+/// Fetches and shows the tools; true when all that were asked for are there.
+fn fetch_tools(all: bool) -> Result<bool, String> {
+    let context = Context::new(false, true)?;
+    let mut complete = true;
+    for tool in tools::TOOLS.iter().filter(|tool| all || tool.by_default) {
+        let found = tools::locate(&context, tool, true);
+        println!("{found}");
+        complete &= found.state.is_ok();
+    }
+    Ok(complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn steps_are_given_by_comma_or_repetition_and_unknown_ones_refused() {
+        let parsed = Cli::try_parse_from(["x", "test", "--skip", "fmt,doc", "--skip", "e2e"]);
+        let Ok(Cli {
+            command: Command::Test(options),
+        }) = parsed
+        else {
+            panic!("the command line was refused");
+        };
+        assert_eq!(options.skip, ["fmt", "doc", "e2e"]);
+        assert!(Cli::try_parse_from(["x", "test", "--only", "nonsense"]).is_err());
+    }
+}

@@ -1,1 +1,47 @@
-//! stub
+//! The sidecar: watch → queue → scan → evidence → export.
+//!
+//! A training process publishes checkpoints with `mirrorwatch-hook`; this daemon picks each one
+//! up, scans it with `mirrorwatch-influence`, accumulates evidence for every training sample, and
+//! exports counts with their guarantees as Prometheus metrics. It outlives any bad input: whatever
+//! goes wrong with a checkpoint costs that checkpoint and is counted.
+//!
+//! The user's model comes in through the [`Task`] trait alone. A sidecar's `main` is one line:
+//!
+//! ```no_run
+//! # use mirrorwatch_influence::Task;
+//! # fn demo(my_task: impl Task) -> std::process::ExitCode {
+//! mirrorwatch_daemon::sidecar(my_task)
+//! # }
+//! ```
+//!
+//! ```text
+//! directory ─► watch ─► intake ─► queue ─► worker ─► evidence ─► account ─► results, state
+//!             (notify)  (spool)  (newest   (influence)            (stats)        │
+//!                                 wins)                             hub ─► metrics, pages ─► HTTP
+//! ```
+
+pub mod account;
+pub mod backend;
+mod cli;
+mod daemon;
+mod error;
+pub mod evidence;
+pub mod hub;
+mod intake;
+pub mod metrics;
+mod once;
+mod options;
+mod pages;
+mod queue;
+pub mod results;
+mod runs;
+pub mod store;
+pub mod summary;
+mod watch;
+mod worker;
+
+pub use cli::{NoArgs, sidecar, sidecar_with};
+pub use daemon::run;
+pub use error::DaemonError;
+pub use mirrorwatch_influence::Task;
+pub use options::{LogFormat, ScanOptions, WatchArgs};

@@ -1,1 +1,25 @@
-//! stub
+//! Forward-pass mirrored influence over Burn models: directions, sweeps and scores.
+//!
+//! Every estimator of the family is *direction × sweep × score*: get a weight change v from a
+//! clean probe set, run the training set forward at θ and at θ + v, and read one number per
+//! training sample off the two sets of outputs. The larger the number, the more the sample's
+//! given label is at odds with what the probe teaches.
+//!
+//! This crate knows models and tensors. It knows no files, no HTTP and no Prometheus.
+
+#![doc = include_str!("example.md")]
+
+pub mod direction;
+mod error;
+mod folds;
+pub mod model;
+mod scan;
+pub mod score;
+mod sweep;
+mod task;
+
+pub use error::InfluenceError;
+pub use folds::Folds;
+pub use scan::{Estimate, Estimator, Scan, ScanConfig, scan, work};
+pub use sweep::{Outputs, SweepOptions, arg_max, cross_entropy, sweep};
+pub use task::{Labels, Preview, Set, Task};

@@ -1,1 +1,46 @@
-//! stub
+//! The statistics of mirrorwatch: from suspicion scores to a list and a count with a guarantee.
+//!
+//! Plain slices in and out; nothing here knows tensors, files or HTTP. A score is larger where a label is
+//! more suspicious, and *null* scores come from samples whose labels are known to be right. NaN is
+//! refused, infinities are ranked.
+//!
+//! ```
+//! use mirrorwatch_stats::{conformal, fdr, noise_ratio};
+//!
+//! // 200 verified samples score 0 to 1; of 1,000 training samples 100 stand out.
+//! let null: Vec<f32> = (0..200).map(|i| i as f32 / 200.0).collect();
+//! let mut train: Vec<f32> = (0..900).map(|i| i as f32 / 900.0).collect();
+//! train.extend([3.0; 100]);
+//!
+//! // Which ones? At most a tenth of those selected is clean, on average.
+//! let p = conformal::p_values(&null, &train)?;
+//! let suspects = fdr::adaptive_benjamini_hochberg(&p, null.len(), 0.1)?;
+//! assert!(suspects.count >= 100 && suspects.selected[950]);
+//!
+//! // How many? At least 5 % of the labels are wrong, with 95 % confidence.
+//! let noise = noise_ratio::lower_bound(&null, &train, 0.05)?;
+//! assert!(noise.ratio > 0.05 && noise.ratio <= 0.1);
+//! # Ok::<(), mirrorwatch_stats::StatsError>(())
+//! ```
+//!
+//! | module | answers |
+//! | --- | --- |
+//! | [`conformal`] | how unusual is this score among clean ones? |
+//! | [`fdr`] | which samples may be named, and how many false alarms are among them? |
+//! | [`noise_ratio`] | what share of the labels is wrong at least, and about? |
+//! | [`band`] | how far may the null's survival function be off, everywhere at once? |
+//! | [`ranking`] | how are scores fused, compared and judged? |
+//! | [`moments`] | means, variances and medians |
+
+pub mod band;
+mod beta;
+mod check;
+pub mod conformal;
+mod crossing;
+mod error;
+pub mod fdr;
+pub mod moments;
+pub mod noise_ratio;
+pub mod ranking;
+
+pub use error::StatsError;

@@ -1,2 +1,41 @@
-//! stub
-fn main() {}
+//! The main job, end to end: train a model on real data with wrong labels while a sidecar process
+//! watches its checkpoints and counts them.
+//!
+//! ```text
+//! this process                                    this program again, as `sidecar watch`
+//! data + noise ─► Burn training ─ hook ─► runs/ ─► watch ─► scan ─► /metrics
+//!                                                              └─► results ─► the table below
+//! ```
+
+mod data;
+mod demo;
+mod figures;
+mod follow;
+mod noise;
+mod options;
+mod sheet;
+mod sidecar;
+mod silent;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mirrorwatch::stock::{IdxTask, StockArgs};
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|a| a == "sidecar") {
+        arguments.remove(1);
+        // All there is to a sidecar: a task and this line.
+        return mirrorwatch::sidecar_with(arguments, |args: StockArgs| IdxTask::open(&args));
+    }
+    match demo::run(&options::Options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

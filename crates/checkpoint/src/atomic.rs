@@ -1,0 +1,219 @@
+//! Files that appear whole or not at all, and what is left of those that never appeared.
+//!
+//! ```text
+//! .<name>.<pid>-<n>.tmp ── write ── fsync ── rename ──► <name> ── fsync of the directory
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::CheckpointError;
+
+/// Age from which a temporary counts as abandoned where processes cannot be asked after.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+/// Writes a file so that every reader, at any time and after any crash, sees the old content or the
+/// new one and nothing in between.
+///
+/// # Arguments
+///
+/// * `path` - the file; its directory must exist.
+/// * `bytes` - the whole content.
+///
+/// # Errors
+///
+/// [`CheckpointError::DiskFull`] or [`CheckpointError::Unwritable`]. The temporary is removed, and
+/// the old content stays, unless it was only the directory that could not be synchronised: then the
+/// new content is visible, but might not survive a power cut.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), CheckpointError> {
+    let path = path.as_ref();
+    let Some(name) = path.file_name() else {
+        return Err(CheckpointError::unsafe_path(path, "it names no file"));
+    };
+    let directory = parent(path);
+    let temporary = directory.join(temporary_name(&name.to_string_lossy()));
+    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    if let Err(source) = written {
+        // The first failure is the one to report; there may be nothing to remove.
+        let _ = fs::remove_file(&temporary);
+        return Err(CheckpointError::writing(path, source));
+    }
+    sync_directory(directory).map_err(|source| CheckpointError::writing(path, source))
+}
+
+/// Removes the temporaries that processes now dead left in a directory; returns how many.
+///
+/// Temporaries of living processes stay. Where the operating system does not tell which processes
+/// live, a temporary is abandoned an hour after it was last written.
+///
+/// # Errors
+///
+/// [`CheckpointError::Vanished`] or [`CheckpointError::Unreadable`] if the directory cannot be
+/// listed, [`CheckpointError::Unwritable`] if a temporary cannot be removed.
+pub fn remove_abandoned(directory: impl AsRef<Path>) -> Result<usize, CheckpointError> {
+    let directory = directory.as_ref();
+    let failed = |source| CheckpointError::reading(directory, source);
+    let mut removed = 0;
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let Some((pid, n)) = parse_temporary(&name.to_string_lossy()) else {
+            continue;
+        };
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !is_file || !is_abandoned(&entry, pid, n) {
+            continue;
+        }
+        match fs::remove_file(entry.path()) {
+            Ok(()) => removed += 1,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(CheckpointError::writing(&entry.path(), source)),
+        }
+    }
+    Ok(removed)
+}
+
+/// A name beside `name` that nothing else uses.
+pub(crate) fn temporary_name(name: &str) -> String {
+    let n = counter().1.fetch_add(1, Ordering::Relaxed);
+    format!(".{name}.{}-{n}.tmp", std::process::id())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Creates a run's directory such that it lasts through a power cut.
+pub(crate) fn create_directory(directory: &Path) -> Result<(), CheckpointError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(directory)
+        .and_then(|()| sync_directory(parent(directory)))
+        .map_err(|source| CheckpointError::writing(directory, source))
+}
+
+/// Makes renames last through a power cut. Other systems than Unix do not open directories.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    File::open(directory)?.sync_all()
+}
+
+/// The directory that a path lies in.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Start and next value of the numbers in this process's temporaries. They start at the clock: in
+/// containers every process has the same id, and a new one must tell its temporaries from those of
+/// its predecessor.
+fn counter() -> &'static (u64, AtomicU64) {
+    static COUNTER: OnceLock<(u64, AtomicU64)> = OnceLock::new();
+    COUNTER.get_or_init(|| {
+        let start = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(elapsed) => elapsed.as_micros() as u64,
+            Err(_) => 0,
+        };
+        (start, AtomicU64::new(start))
+    })
+}
+
+/// The process and number in the name of a temporary, `None` for any other name.
+fn parse_temporary(name: &str) -> Option<(u32, u64)> {
+    let inner = name.strip_prefix('.')?.strip_suffix(".tmp")?;
+    let (_, numbers) = inner.rsplit_once('.')?;
+    let (pid, n) = numbers.split_once('-')?;
+    Some((pid.parse().ok()?, n.parse().ok()?))
+}
+
+fn is_abandoned(entry: &fs::DirEntry, pid: u32, n: u64) -> bool {
+    if pid == std::process::id() {
+        let (start, next) = counter();
+        return !(*start..next.load(Ordering::Relaxed)).contains(&n);
+    }
+    if Path::new("/proc/self").exists() {
+        return !PathBuf::from(format!("/proc/{pid}")).exists();
+    }
+    let modified = entry.metadata().and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age > ABANDONED_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_no_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        write_atomic(&path, b"first, and longer").unwrap();
+        write_atomic(&path, b"second").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, b"x").unwrap();
+        let error = write_atomic(file.join("state.json"), b"x").unwrap_err();
+        assert_eq!(error.reason(), "unwritable");
+        let message = error.to_string();
+        assert!(
+            message.contains("file/state.json: Not a directory"),
+            "{message}"
+        );
+        assert_eq!(write_atomic("/", b"x").unwrap_err().reason(), "unsafe_path");
+    }
+
+    #[test]
+    fn a_rename_that_fails_leaves_no_temporary() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("occupied");
+        fs::create_dir(&path).unwrap();
+        assert!(write_atomic(&path, b"x").is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_the_temporaries_of_the_dead_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = temporary_name("a.bpk");
+        // Above the largest process id that Linux gives out.
+        let dead = ".a.bpk.4194999-1.tmp";
+        let predecessor = format!(".a.bpk.{}-12.tmp", std::process::id());
+        let others = [
+            "a.bpk",
+            ".hidden",
+            ".x.tmp",
+            ".a.b-c.tmp",
+            "a.4194999-1.tmp",
+        ];
+        for name in others
+            .iter()
+            .chain([&dead, &own.as_str(), &predecessor.as_str()])
+        {
+            fs::write(dir.path().join(name), b"x").unwrap();
+        }
+        assert_eq!(remove_abandoned(dir.path()).unwrap(), 2);
+        assert!(!dir.path().join(dead).exists());
+        assert!(!dir.path().join(predecessor).exists());
+        assert!(dir.path().join(own).exists());
+        for name in others {
+            assert!(dir.path().join(name).exists(), "{name}");
+        }
+    }
+}

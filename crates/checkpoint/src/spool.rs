@@ -1,0 +1,228 @@
+//! Takes a checkpoint out of the writer's reach before it is read.
+//!
+//! ```text
+//! <root>/<run>/<stem>-<hash>.bpk ── hard link, or copy ──► <spool>/.<name>.<pid>-<n>.tmp ── read, verify ──► bytes
+//!            └─ retention may remove this at any time              └─ nobody but us removes this
+//! ```
+//!
+//! A hard link costs nothing and keeps the bytes alive after retention has removed their name. The
+//! protocol never writes into an existing file, so they do not change either; the hash proves it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::atomic::temporary_name;
+use crate::digest::sha256_hex;
+use crate::name::Stem;
+use crate::{CheckpointError, Found, Key, Manifest};
+
+/// A checkpoint whose weights are in the spool directory. They are removed from there when this is
+/// dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    key: Key,
+    manifest: Manifest,
+    /// Named in messages, as it is what a person can look at.
+    source: PathBuf,
+    path: PathBuf,
+    removed: bool,
+}
+
+/// Brings the weights of a checkpoint into a private directory: by a hard link where possible, by a
+/// copy where not (another device, or links to other users' files forbidden).
+///
+/// # Arguments
+///
+/// * `found` - the checkpoint.
+/// * `spool_dir` - a directory that nothing else uses; created, for its owner only, if it is not
+///   there. Call [`remove_abandoned`](crate::remove_abandoned) on it after a crash.
+/// * `max_bytes` - the largest weights file to accept, in bytes.
+///
+/// # Errors
+///
+/// [`CheckpointError::Vanished`] if retention was faster, [`CheckpointError::TooLarge`],
+/// [`CheckpointError::UnsafePath`] for anything but a plain file, [`CheckpointError::Truncated`] or
+/// [`CheckpointError::Corrupt`] if the length is wrong, [`CheckpointError::Unreadable`],
+/// [`CheckpointError::Unwritable`], [`CheckpointError::DiskFull`].
+pub fn spool(
+    found: &Found,
+    spool_dir: impl AsRef<Path>,
+    max_bytes: u64,
+) -> Result<Spooled, CheckpointError> {
+    let source = found.weights_path();
+    let weights = &found.manifest.weights;
+    if weights.bytes > max_bytes {
+        return Err(CheckpointError::TooLarge {
+            path: source,
+            bytes: weights.bytes,
+            limit: max_bytes,
+        });
+    }
+    check_file(&source, &source, weights.bytes)?;
+    create_private(spool_dir.as_ref())?;
+    // Not the manifest's name for it, which may be too long to be extended.
+    let stem = Stem {
+        epoch: found.manifest.epoch,
+        step: found.manifest.step,
+    };
+    let name = temporary_name(&stem.weights_name(&weights.sha256));
+    let path = spool_dir.as_ref().join(name);
+    let spooled = Spooled {
+        key: found.key(),
+        manifest: found.manifest.clone(),
+        source,
+        path,
+        removed: false,
+    };
+    spooled.link_or_copy()?;
+    // Once more: between check and link the name may have come to mean another file.
+    check_file(&spooled.path, &spooled.source, weights.bytes)?;
+    Ok(spooled)
+}
+
+impl Spooled {
+    /// What identifies the checkpoint.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// What was published with it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The weights in the spool directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the weights, once, and returns them only if they are what was published.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Truncated`] and [`CheckpointError::Corrupt`] if they are not, both naming
+    /// the published file; [`CheckpointError::Unreadable`]; [`CheckpointError::Vanished`] if someone
+    /// has emptied the spool directory.
+    pub fn read_verified(&self) -> Result<Vec<u8>, CheckpointError> {
+        let failed = |source| CheckpointError::reading(&self.path, source);
+        let expected = self.manifest.weights.bytes;
+        // Before memory is taken for as many bytes as the manifest claims.
+        check_file(&self.path, &self.source, expected)?;
+        let file = File::open(&self.path).map_err(failed)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+        file.take(expected.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        check_length(&self.source, expected, bytes.len() as u64)?;
+        let actual = sha256_hex(&bytes);
+        if actual != self.manifest.weights.sha256 {
+            let expected = &self.manifest.weights.sha256;
+            return Err(CheckpointError::Corrupt {
+                path: self.source.clone(),
+                detail: format!("its sha256 is {actual} where {expected} was published"),
+            });
+        }
+        Ok(bytes)
+    }
+
+    /// Removes the weights from the spool directory. Dropping does so too, without a word if it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Unwritable`].
+    pub fn remove(mut self) -> Result<(), CheckpointError> {
+        self.removed = true;
+        match fs::remove_file(&self.path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(CheckpointError::writing(&self.path, e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn link_or_copy(&self) -> Result<(), CheckpointError> {
+        match fs::hard_link(&self.source, &self.path) {
+            Ok(()) => Ok(()),
+            // The spool directory is there, so it is the weights that are not.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(CheckpointError::reading(&self.source, e))
+            }
+            Err(_) => self.copy(),
+        }
+    }
+
+    fn copy(&self) -> Result<(), CheckpointError> {
+        let from = File::open(&self.source)
+            .map_err(|source| CheckpointError::reading(&self.source, source))?;
+        let mut to = File::create_new(&self.path)
+            .map_err(|source| CheckpointError::writing(&self.path, source))?;
+        // One byte more than expected is enough to see that the file is too long.
+        let mut from = from.take(self.manifest.weights.bytes.saturating_add(1));
+        match io::copy(&mut from, &mut to) {
+            Ok(_) => Ok(()),
+            Err(e) => match CheckpointError::writing(&self.path, e) {
+                // Which side failed is not known; a full disk is always the spool's.
+                CheckpointError::Unwritable { source, .. } => {
+                    Err(CheckpointError::reading(&self.source, source))
+                }
+                full => Err(full),
+            },
+        }
+    }
+}
+
+impl Drop for Spooled {
+    fn drop(&mut self) {
+        if !self.removed {
+            // Nobody is left to tell; `remove_abandoned` gets it at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes sure that `path` is a plain file of the right length; errors name `shown`.
+fn check_file(path: &Path, shown: &Path, expected: u64) -> Result<(), CheckpointError> {
+    let metadata =
+        fs::symlink_metadata(path).map_err(|source| CheckpointError::reading(path, source))?;
+    if metadata.is_symlink() {
+        return Err(CheckpointError::unsafe_path(shown, "it is a symbolic link"));
+    }
+    if !metadata.is_file() {
+        return Err(CheckpointError::unsafe_path(
+            shown,
+            "it is not a plain file",
+        ));
+    }
+    check_length(shown, expected, metadata.len())
+}
+
+fn check_length(path: &Path, expected: u64, actual: u64) -> Result<(), CheckpointError> {
+    let path = path.to_path_buf();
+    if actual < expected {
+        return Err(CheckpointError::Truncated {
+            path,
+            expected,
+            actual,
+        });
+    }
+    if actual > expected {
+        let detail = format!("it is longer than the {expected} bytes that were published");
+        return Err(CheckpointError::Corrupt { path, detail });
+    }
+    Ok(())
+}
+
+/// Creates a directory that only its owner can enter.
+fn create_private(directory: &Path) -> Result<(), CheckpointError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder
+        .create(directory)
+        .map_err(|source| CheckpointError::writing(directory, source))
+}

@@ -1,0 +1,146 @@
+//! From evidence to a count: null distribution, p-values, suspects and the noise ratio.
+
+use mirrorwatch_influence::Labels;
+use mirrorwatch_stats::{StatsError, conformal, fdr, noise_ratio};
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::Evidence;
+
+/// Where the null distribution came from; each has its own guarantee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Null {
+    /// Training samples with verified labels, trained on like the rest: valid in every phase.
+    Trusted,
+    /// The cross-fitted probe: valid, but loses power as the model memorises.
+    HeldOut,
+}
+
+impl Null {
+    /// The name in results and labels.
+    pub fn name(self) -> &'static str {
+        match self {
+            Null::Trusted => "trusted",
+            Null::HeldOut => "held-out",
+        }
+    }
+}
+
+/// The level of everything that is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Levels {
+    /// False-discovery rate q of the suspects.
+    pub fdr: f64,
+    /// 1 − confidence of the lower bound.
+    pub alpha: f64,
+}
+
+/// What can be said of the labels after a scan.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Which null distribution was used.
+    pub null: Null,
+    /// Samples in the null distribution.
+    pub null_samples: usize,
+    /// Training samples that were judged: all but the trusted ones.
+    pub scored: Vec<usize>,
+    /// Conformal p-value of each training sample; 1 for trusted ones.
+    pub p_values: Vec<f64>,
+    /// Which training samples are suspects.
+    pub flags: Vec<bool>,
+    /// Number of suspects.
+    pub suspects: usize,
+    /// Expected false suspects among them, at most.
+    pub expected_false: f64,
+    /// The smallest number of suspects that this null can show.
+    pub min_detectable: usize,
+    /// Lower bound on the share of wrong labels among the scored samples.
+    pub lower_bound: f64,
+    /// Point estimate of that share.
+    pub estimate: f64,
+}
+
+/// Counts the suspects by the first channel of `evidence`.
+///
+/// # Errors
+///
+/// In words, when there is no valid null distribution for the estimator or the statistics refuse.
+pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<Account, String> {
+    let Some(channel) = evidence.channels.first() else {
+        return Err("no estimator is configured; name one with --estimator".to_string());
+    };
+    let null = choose_null(labels, channel.held_out_null).ok_or_else(|| {
+        format!(
+            "the estimator {} has no valid null distribution without a trusted set; add trusted samples or use finetune:after",
+            channel.estimator
+        )
+    })?;
+    let scored = scored_samples(labels);
+    let null_scores: Vec<f32> = match null {
+        Null::Trusted => labels.trusted.iter().map(|&i| channel.train[i]).collect(),
+        Null::HeldOut => channel.probe.clone(),
+    };
+    let scores: Vec<f32> = scored.iter().map(|&i| channel.train[i]).collect();
+    count(null, &null_scores, scored, &scores, labels.train.len(), levels)
+        .map_err(|error| error.to_string())
+}
+
+fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {
+    if !labels.trusted.is_empty() {
+        Some(Null::Trusted)
+    } else if held_out_valid {
+        Some(Null::HeldOut)
+    } else {
+        None
+    }
+}
+
+/// All training samples that are not trusted.
+fn scored_samples(labels: &Labels) -> Vec<usize> {
+    let mut trusted = labels.trusted.iter().peekable();
+    let mut scored = Vec::with_capacity(labels.train.len() - labels.trusted.len());
+    for sample in 0..labels.train.len() {
+        if trusted.peek() == Some(&&sample) {
+            trusted.next();
+        } else {
+            scored.push(sample);
+        }
+    }
+    scored
+}
+
+fn count(
+    null: Null,
+    null_scores: &[f32],
+    scored: Vec<usize>,
+    scores: &[f32],
+    samples: usize,
+    levels: Levels,
+) -> Result<Account, StatsError> {
+    let p = conformal::p_values(null_scores, scores)?;
+    let selection = fdr::adaptive_benjamini_hochberg(&p, null_scores.len(), levels.fdr)?;
+    let bound = noise_ratio::lower_bound(null_scores, scores, levels.alpha)?;
+    let mut p_values = vec![1.0; samples];
+    let mut flags = vec![false; samples];
+    for (position, &sample) in scored.iter().enumerate() {
+        p_values[sample] = p[position];
+        flags[sample] = selection.selected[position];
+    }
+    Ok(Account {
+        null,
+        null_samples: null_scores.len(),
+        p_values,
+        flags,
+        suspects: selection.count,
+        expected_false: selection.expected_false,
+        min_detectable: fdr::min_detectable(
+            scored.len(),
+            null_scores.len(),
+            levels.fdr,
+            selection.clean_share,
+        ),
+        lower_bound: bound.ratio,
+        estimate: bound.estimate,
+        scored,
+    })
+}

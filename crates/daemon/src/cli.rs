@@ -1,0 +1,141 @@
+//! The sidecar's command line, for any task.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use mirrorwatch_influence::Task;
+use tracing_subscriber::EnvFilter;
+
+use crate::daemon;
+use crate::error::DaemonError;
+use crate::once::{self, OnceArgs};
+use crate::options::{LogFormat, WatchArgs};
+
+/// Live label-noise alerting: watch a training run's checkpoints and count suspicious labels.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+struct Cli<A: Args> {
+    #[command(subcommand)]
+    command: Command<A>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command<A: Args> {
+    /// Watch a directory of runs and export metrics (the daemon)
+    ///
+    /// Start it before or after training, in any order. It takes checkpoints as they appear,
+    /// scans each, and serves the counts on /metrics. Results are below ROOT/.mirrorwatch/runs.
+    Watch {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the daemon.
+        #[command(flatten)]
+        watch: Box<WatchArgs>,
+    },
+    /// Scan one checkpoint and print what it says
+    Scan {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the scan.
+        #[command(flatten)]
+        scan: Box<OnceArgs>,
+    },
+}
+
+/// No options of the task's own.
+#[derive(Debug, Clone, Args)]
+pub struct NoArgs {}
+
+/// Runs the whole sidecar command line for `task` with the process's arguments.
+///
+/// This is the one line of a sidecar's `main`. Exit codes: 0 success, 1 something could not be
+/// scanned, 2 unusable options or data.
+pub fn sidecar<T: Task>(task: T) -> ExitCode {
+    sidecar_with(std::env::args_os(), |_: NoArgs| Ok::<T, DaemonError>(task))
+}
+
+/// Like [`sidecar`], for a task that has options of its own (`A`) and is built from them.
+///
+/// `arguments` begin with the program's name.
+pub fn sidecar_with<A, T, E>(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    build: impl FnOnce(A) -> Result<T, E>,
+) -> ExitCode
+where
+    A: Args,
+    T: Task,
+    E: std::fmt::Display,
+{
+    // Color only where a person looks; clap's own errors carry their own exit code 2.
+    let matches = match Cli::<A>::command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return clap_exit(&error),
+    };
+    let cli = match Cli::<A>::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return clap_exit(&error),
+    };
+    match cli.command {
+        Command::Watch { task, watch } => {
+            set_up_log(watch.log_format);
+            set_up_threads(watch.scan.threads);
+            match build(task) {
+                Ok(task) => report(daemon::run(task, &watch)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Scan { task, scan } => {
+            set_up_log(LogFormat::Text);
+            set_up_threads(scan.scan.threads);
+            match build(task) {
+                Ok(task) => report(once::run(&task, &scan).map(|()| true)),
+                Err(error) => fail(&error),
+            }
+        }
+    }
+}
+
+fn report(result: Result<bool, DaemonError>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(2)
+}
+
+fn clap_exit(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Logs go to stderr; `RUST_LOG` chooses what is logged, `info` by default.
+fn set_up_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // An application that has set up logging itself keeps its own.
+    let _ = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+}
+
+fn set_up_threads(threads: usize) {
+    if threads > 0 {
+        // Fails only when the pool exists already, and then it is the application's choice.
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global();
+    }
+}

@@ -1,0 +1,200 @@
+//! The daemon: threads, their beginning and their end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::bounded;
+use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
+use mirrorwatch_http::{Server, wait_for_shutdown_signal};
+use mirrorwatch_influence::{Labels, Task};
+
+use crate::error::DaemonError;
+use crate::hub::Hub;
+use crate::intake::{Intake, Job};
+use crate::metrics::{Metrics, STAGES};
+use crate::options::WatchArgs;
+use crate::pages::Pages;
+use crate::queue::Queue;
+use crate::runs::{Runs, fingerprint};
+use crate::watch::{self, WatchOptions};
+use crate::worker::Worker;
+
+/// A scan that gives no sign of life for this long counts as hung.
+const SCAN_PATIENCE: Duration = Duration::from_secs(900);
+/// How often the main thread looks whether there is reason to end.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Runs the daemon until a signal or, if so asked, until all runs are finished.
+///
+/// Returns whether every checkpoint that was taken could be scanned.
+///
+/// # Errors
+///
+/// Anything that keeps it from starting: unusable data or options, a port in use, a directory
+/// that cannot be written.
+pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
+    let config = args.scan.config::<T>()?;
+    let labels = Arc::new(Labels::read(&task)?);
+    watch::prepare_root(&args.root)?;
+    let state = args.state();
+    let spool = state.join("spool");
+    prepare_state(&state, &spool)?;
+
+    let hub = Arc::new(Hub::new(args.expire_hours * 3600.0));
+    let metrics = Arc::new(
+        Metrics::new(hub.clone()).map_err(|error| DaemonError::Option(error.to_string()))?,
+    );
+    let queue: Arc<Queue<Job>> = Arc::new(Queue::default());
+    let evidence = fingerprint(&labels, &config.estimators, config.folds, config.seed);
+    let runs = Arc::new(Runs::new(&state, evidence, &config.estimators, &labels, hub.clone()));
+    let cancel = Arc::new(AtomicBool::new(false));
+
+    let server = Server::bind(&args.listen)?;
+    let pages = Pages {
+        hub: hub.clone(),
+        metrics: metrics.clone(),
+        watch_patience: 3 * args.rescan() + Duration::from_secs(30),
+        scan_patience: SCAN_PATIENCE,
+    };
+    let handle = server.start(move |request| pages.answer(request))?;
+    let address = handle.local_addr();
+    tracing::info!(
+        "watching {} ({} training, {} probe, {} trusted samples, {} classes); metrics on http://{address}/metrics",
+        args.root.display(),
+        labels.train.len(),
+        labels.probe.len(),
+        labels.trusted.len(),
+        labels.classes
+    );
+    if let Some(file) = &args.listen_file {
+        write_atomic(file, address.to_string().as_bytes())?;
+    }
+
+    let worker = Worker {
+        task: Arc::new(task),
+        labels,
+        config,
+        levels: args.scan.levels(),
+        write_scores: args.write_scores,
+        queue: queue.clone(),
+        runs: runs.clone(),
+        metrics: metrics.clone(),
+        hub: hub.clone(),
+        cancel: cancel.clone(),
+    };
+    let intake = Intake {
+        root: args.root.clone(),
+        spool,
+        limit: args.queue as usize,
+        max_bytes: args.max_checkpoint_mib.saturating_mul(1 << 20),
+        queue: queue.clone(),
+        runs,
+        metrics: metrics.clone(),
+        hub: hub.clone(),
+        taken: std::collections::BTreeMap::new(),
+        root_missing: false,
+    };
+    let watching = WatchOptions {
+        rescan: args.rescan(),
+        poll: args.poll,
+    };
+    let (stop, stopped) = bounded::<()>(0);
+    let watcher = {
+        let hub = hub.clone();
+        spawn("mirrorwatch-watch", move || watch::run(intake, watching, &hub, &stopped))?
+    };
+    let scanner = spawn("mirrorwatch-scan", move || worker.run())?;
+
+    let signalled = signals();
+    if args.exit_on_stdin_close {
+        follow_stdin(signalled.clone());
+    }
+    while !signalled.load(Ordering::Relaxed) {
+        if args.until_finished && all_done(&hub, &queue) {
+            tracing::info!("all runs have finished and everything is scanned");
+            break;
+        }
+        std::thread::sleep(TICK);
+    }
+    cancel.store(true, Ordering::Relaxed);
+    queue.close();
+    drop(stop);
+    for (name, thread) in [("watching", watcher), ("scanning", scanner)] {
+        if thread.join().is_err() {
+            tracing::error!("the {name} thread had panicked");
+        }
+    }
+    handle.shutdown(Duration::from_secs(5));
+    Ok(failures(&metrics) == 0)
+}
+
+fn spawn(
+    name: &str,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, DaemonError> {
+    std::thread::Builder::new()
+        .name(name.to_string())
+        .spawn(work)
+        .map_err(|error| DaemonError::Option(format!("cannot start the thread {name}: {error}")))
+}
+
+fn prepare_state(state: &Path, spool: &Path) -> Result<(), DaemonError> {
+    std::fs::create_dir_all(spool).map_err(|error| DaemonError::Write {
+        path: state.to_path_buf(),
+        message: error.to_string(),
+    })?;
+    // Fails now, with a clear message, and not at the first result.
+    write_atomic(state.join("daemon.pid"), std::process::id().to_string().as_bytes())?;
+    remove_abandoned(spool)?;
+    Ok(())
+}
+
+/// A flag that a signal sets.
+fn signals() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let setter = flag.clone();
+    let spawned = spawn("mirrorwatch-signals", move || {
+        match wait_for_shutdown_signal() {
+            Ok(signal) => {
+                tracing::info!("{signal} received, finishing");
+                setter.store(true, Ordering::Relaxed);
+            }
+            Err(error) => tracing::warn!("{error}; stop the daemon with SIGKILL, no evidence is lost"),
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::warn!("{error}");
+    }
+    flag
+}
+
+/// Sets the flag when standard input ends.
+fn follow_stdin(flag: Arc<AtomicBool>) {
+    let spawned = spawn("mirrorwatch-stdin", move || {
+        // Whatever is written to it is of no interest.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        tracing::info!("standard input closed, finishing");
+        flag.store(true, Ordering::Relaxed);
+    });
+    if let Err(error) = spawned {
+        tracing::warn!("{error}");
+    }
+}
+
+fn all_done(hub: &Hub, queue: &Queue<Job>) -> bool {
+    let runs = hub.runs();
+    // The queue is looked at last: intake fills it before it calls a run settled.
+    !runs.is_empty() && runs.values().all(|view| view.settled) && queue.is_idle()
+}
+
+fn failures(metrics: &Metrics) -> u64 {
+    let mut failures = 0;
+    for stage in STAGES {
+        if let Ok(counter) = metrics.failures.get_metric_with_label_values(&[stage]) {
+            failures += counter.get();
+        }
+    }
+    failures
+}

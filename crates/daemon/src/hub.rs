@@ -1,0 +1,124 @@
+//! The hub: what the daemon knows at this moment, shared by its threads, the metrics and the pages.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::summary::Summary;
+
+/// What is known of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunView {
+    /// Summaries of the scans so far, in order; the last one is the current count.
+    pub summaries: Vec<Summary>,
+    /// Whether the training said that it has finished.
+    pub finished: bool,
+    /// Whether, after that, everything it published was seen.
+    pub settled: bool,
+    /// When the run was last heard of: Unix seconds of its status file.
+    pub updated: f64,
+    /// What went wrong last, in words; empty when the last checkpoint was scanned.
+    pub last_error: String,
+}
+
+/// Shared state behind one lock, held only to copy in or out.
+pub struct Hub {
+    state: Mutex<HubState>,
+    expire_seconds: f64,
+}
+
+#[derive(Debug, Clone)]
+struct HubState {
+    runs: BTreeMap<String, RunView>,
+    listed: bool,
+    watch_beat: Instant,
+    worker_beat: Instant,
+    scanning: Option<String>,
+}
+
+impl Default for Hub {
+    /// A hub that forgets nothing.
+    fn default() -> Self {
+        Self::new(f64::INFINITY)
+    }
+}
+
+impl Hub {
+    /// A hub that no longer shows a finished run `expire_seconds` after its last sign of life.
+    pub fn new(expire_seconds: f64) -> Self {
+        let now = Instant::now();
+        Self {
+            expire_seconds,
+            state: Mutex::new(HubState {
+                runs: BTreeMap::new(),
+                listed: false,
+                watch_beat: now,
+                worker_beat: now,
+                scanning: None,
+            }),
+        }
+    }
+
+    // Everything under the lock is replaced whole, so poison means nothing.
+    fn lock(&self) -> MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a run, which comes into being if need be.
+    pub fn update_run(&self, run: &str, change: impl FnOnce(&mut RunView)) {
+        change(self.lock().runs.entry(run.to_string()).or_default());
+    }
+
+    /// A copy of all runs by name.
+    pub fn runs(&self) -> BTreeMap<String, RunView> {
+        self.lock().runs.clone()
+    }
+
+    /// A copy of the runs that are still worth showing.
+    pub fn shown_runs(&self) -> BTreeMap<String, RunView> {
+        let horizon = now() - self.expire_seconds;
+        let mut runs = self.runs();
+        runs.retain(|_, view| !view.finished || view.updated >= horizon);
+        runs
+    }
+
+    /// Notes that the root directory was listed once.
+    pub fn set_listed(&self) {
+        self.lock().listed = true;
+    }
+
+    /// Whether the root directory was listed once: the daemon is ready.
+    pub fn listed(&self) -> bool {
+        self.lock().listed
+    }
+
+    /// The watching loop is alive.
+    pub fn beat_watch(&self) {
+        self.lock().watch_beat = Instant::now();
+    }
+
+    /// The scanning loop is alive; `scanning` names what it works on.
+    pub fn beat_worker(&self, scanning: Option<String>) {
+        let mut state = self.lock();
+        state.worker_beat = Instant::now();
+        state.scanning = scanning;
+    }
+
+    /// What is being scanned.
+    pub fn scanning(&self) -> Option<String> {
+        self.lock().scanning.clone()
+    }
+
+    /// How long ago the watching and the scanning loop were last alive.
+    pub fn silence(&self) -> (Duration, Duration) {
+        let state = self.lock();
+        (state.watch_beat.elapsed(), state.worker_beat.elapsed())
+    }
+}
+
+/// Unix seconds now.
+pub fn now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |elapsed| elapsed.as_secs_f64())
+}

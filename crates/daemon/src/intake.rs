@@ -1,0 +1,235 @@
+//! Intake: from a listing of the root directory to jobs in the queue.
+//!
+//! Every checkpoint that a hook ever published ends in exactly one of: scanned, skipped (with a
+//! reason) or failed (with a stage). The hook's sequence numbers show those that were deleted
+//! before they could be seen.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mirrorwatch_checkpoint::{
+    CheckpointError, Found, Key, Listing, Spooled, list_checkpoints, list_runs, spool,
+};
+
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::runs::{Runs, lock};
+use crate::store::{Entry, Outcome};
+
+/// A checkpoint that waits to be scanned, already out of the hook's reach.
+pub struct Job {
+    /// The run.
+    pub run: String,
+    /// The spooled weights and their manifest.
+    pub spooled: Spooled,
+}
+
+/// A finished run publishes no more, so all that is there is scanned; but never without bound.
+const FINISHED_LIMIT: usize = 64;
+
+/// Turns listings into jobs.
+pub struct Intake {
+    /// The watched directory.
+    pub root: PathBuf,
+    /// Private directory for spooled weights.
+    pub spool: PathBuf,
+    /// Waiting checkpoints of a live run before its oldest gives way.
+    pub limit: usize,
+    /// Largest weights file that is read, in bytes.
+    pub max_bytes: u64,
+    /// Where jobs go.
+    pub queue: Arc<Queue<Job>>,
+    /// What is done already.
+    pub runs: Arc<Runs>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What is shown.
+    pub hub: Arc<Hub>,
+    /// Per run: what was taken in this process.
+    pub taken: BTreeMap<String, Taken>,
+    /// Whether the last listing of the root failed, so that one warning is enough.
+    pub root_missing: bool,
+}
+
+/// What intake remembers of a run.
+#[derive(Default)]
+pub struct Taken {
+    keys: BTreeSet<Key>,
+    rejected: BTreeSet<(PathBuf, String)>,
+    /// Sequence numbers seen of each training process.
+    sequences: BTreeMap<String, BTreeSet<u64>>,
+    /// Numbers that were not there at the last listing; counted when the next confirms it.
+    gaps: BTreeSet<(String, u64)>,
+}
+
+impl Intake {
+    /// Lists everything once. Returns whether another listing should follow soon.
+    pub fn list(&mut self) -> bool {
+        self.metrics.rescans.inc();
+        let runs = match list_runs(&self.root) {
+            Ok(runs) => {
+                self.root_missing = false;
+                runs
+            }
+            Err(error) => {
+                if !self.root_missing {
+                    tracing::warn!("{error}; waiting for it to come back");
+                }
+                self.root_missing = true;
+                return false;
+            }
+        };
+        let mut again = false;
+        for run in runs {
+            match list_checkpoints(&self.root, &run) {
+                Ok(listing) => again |= self.take_run(&run, listing),
+                // The run's directory went away between the two listings.
+                Err(CheckpointError::Vanished { .. }) => {}
+                Err(error) => tracing::warn!(run, "{error}"),
+            }
+        }
+        self.hub.set_listed();
+        self.metrics.queued.set(self.queue.len() as i64);
+        again
+    }
+
+    fn take_run(&mut self, run: &str, listing: Listing) -> bool {
+        self.first_sight(run);
+        let finished = listing.status.as_ref().is_some_and(|s| s.finished.is_some());
+        self.reject(run, listing.rejected);
+        self.count_missed(run, &listing.manifests);
+        let mut fresh = 0;
+        for found in &listing.manifests {
+            fresh += usize::from(self.take(run, found, finished));
+        }
+        let updated = listing.status.as_ref().map_or(0.0, |status| status.updated);
+        // The status may have been read after a manifest appeared that the listing missed: only a
+        // second listing that finds nothing new settles a finished run.
+        let mut settled = false;
+        self.hub.update_run(run, |view| {
+            settled = finished && view.finished && fresh == 0;
+            view.finished = finished;
+            view.settled = settled;
+            view.updated = updated;
+        });
+        finished && !settled
+    }
+
+    /// What an earlier process did with this run counts as taken.
+    fn first_sight(&mut self, run: &str) {
+        if self.taken.contains_key(run) {
+            return;
+        }
+        let mut taken = Taken::default();
+        let state = self.runs.open(run);
+        for entry in &lock(&state).ledger {
+            taken.keys.insert(entry.key.clone());
+            let seen = taken.sequences.entry(entry.instance.clone()).or_default();
+            seen.insert(entry.sequence);
+        }
+        self.taken.insert(run.to_string(), taken);
+    }
+
+    fn reject(&mut self, run: &str, rejected: Vec<(PathBuf, CheckpointError)>) {
+        for (path, error) in rejected {
+            let message = error.to_string();
+            let taken = self.taken.entry(run.to_string()).or_default();
+            if taken.rejected.insert((path, message.clone())) {
+                tracing::warn!(run, "checkpoint refused: {message}");
+                self.metrics.seen.inc();
+                self.metrics.fail("manifest");
+                self.hub.update_run(run, |view| view.last_error = message);
+            }
+        }
+    }
+
+    fn count_missed(&mut self, run: &str, manifests: &[Found]) {
+        let taken = self.taken.entry(run.to_string()).or_default();
+        for found in manifests {
+            let manifest = &found.manifest;
+            let seen = taken.sequences.entry(manifest.instance.clone()).or_default();
+            seen.insert(manifest.sequence);
+        }
+        let mut gaps = BTreeSet::new();
+        for (instance, seen) in &mut taken.sequences {
+            let highest = seen.last().copied().unwrap_or(0);
+            for sequence in 1..=highest {
+                if seen.contains(&sequence) {
+                    continue;
+                }
+                let gap = (instance.clone(), sequence);
+                if taken.gaps.contains(&gap) {
+                    tracing::info!(run, sequence, "a checkpoint was deleted before it was seen");
+                    self.metrics.seen.inc();
+                    self.metrics.skip("missed");
+                    seen.insert(sequence);
+                } else {
+                    gaps.insert(gap);
+                }
+            }
+        }
+        taken.gaps = gaps;
+    }
+
+    /// Takes one checkpoint in; `true` when it was not known.
+    fn take(&mut self, run: &str, found: &Found, finished: bool) -> bool {
+        let key = found.key();
+        let taken = self.taken.entry(run.to_string()).or_default();
+        if !taken.keys.insert(key) {
+            return false;
+        }
+        self.metrics.seen.inc();
+        match spool(found, &self.spool, self.max_bytes) {
+            Ok(spooled) => {
+                let job = Job {
+                    run: run.to_string(),
+                    spooled,
+                };
+                let limit = if finished { FINISHED_LIMIT } else { self.limit };
+                for old in self.queue.push(run, job, limit) {
+                    tracing::info!(run, checkpoint = %old.spooled.key(), "skipped, a newer checkpoint is waiting");
+                    self.metrics.skip("superseded");
+                    self.note(&old, Outcome::Skipped("superseded".to_string()));
+                }
+            }
+            Err(CheckpointError::Vanished { .. }) => {
+                tracing::info!(run, checkpoint = %found.key(), "deleted while being taken");
+                self.metrics.skip("vanished");
+            }
+            Err(error) => {
+                let message = error.to_string();
+                tracing::warn!(run, "checkpoint refused: {message}");
+                self.metrics.fail("spool");
+                self.hub.update_run(run, |view| view.last_error = message.clone());
+                let manifest = &found.manifest;
+                self.runs.note(
+                    run,
+                    Entry {
+                        key: found.key(),
+                        instance: manifest.instance.clone(),
+                        sequence: manifest.sequence,
+                        outcome: Outcome::Failed("spool".to_string(), message),
+                    },
+                );
+            }
+        }
+        true
+    }
+
+    fn note(&self, job: &Job, outcome: Outcome) {
+        self.runs.note(&job.run, entry(job, outcome));
+    }
+}
+
+/// The ledger entry of a job.
+pub fn entry(job: &Job, outcome: Outcome) -> Entry {
+    let manifest = job.spooled.manifest();
+    Entry {
+        key: job.spooled.key().clone(),
+        instance: manifest.instance.clone(),
+        sequence: manifest.sequence,
+        outcome,
+    }
+}

@@ -1,0 +1,179 @@
+//! `scan`: one checkpoint, one shot.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use mirrorwatch_checkpoint::{Found, list_checkpoints, spool};
+use mirrorwatch_influence::{Labels, Task, model, scan, work};
+
+use crate::account::account;
+use crate::error::DaemonError;
+use crate::evidence::Evidence;
+use crate::options::ScanOptions;
+use crate::results;
+use crate::worker;
+
+/// Options of `scan`.
+#[derive(Debug, Clone, Args)]
+pub struct OnceArgs {
+    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack file
+    pub checkpoint: PathBuf,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write the suspects to this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub suspects: Option<PathBuf>,
+
+    /// How many suspects to print
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+
+    /// What the computation does
+    #[command(flatten)]
+    pub scan: ScanOptions,
+}
+
+/// Scans one checkpoint and prints what it says.
+///
+/// # Errors
+///
+/// Unusable options, data or checkpoint, or results that cannot be written.
+pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
+    let config = args.scan.config::<T>()?;
+    let labels = Labels::read(task)?;
+    let (described, bytes, epoch) = open(&args.checkpoint)?;
+    let model = model::load(task, &described, bytes, &config.device)?;
+    let bar = ProgressBar::new(work(&config, &labels) as u64);
+    let scanned = scan(
+        task,
+        &model,
+        &labels,
+        &config,
+        &|samples| bar.inc(samples as u64),
+        &AtomicBool::new(false),
+    )?;
+    bar.finish_and_clear();
+    let mut evidence = Evidence::new(&config.estimators, labels.train.len(), labels.probe.len());
+    evidence
+        .add(&scanned, epoch)
+        .map_err(|error| DaemonError::Option(error.to_string()))?;
+    let account =
+        account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
+    evidence.note_flags(&account.flags, epoch);
+    let suspects = results::suspects(task, &labels, &evidence, &account);
+    if let Some(path) = &args.suspects {
+        results::write_suspects(path, &suspects)?;
+    }
+    let choices = scanned.estimates.first().map_or(&[][..], |e| &e.choices);
+    let found = serde_json::json!({
+        "epoch": epoch,
+        "scored_samples": account.scored.len(),
+        "suspects": account.suspects,
+        "expected_false_suspects": account.expected_false,
+        "min_detectable_suspects": account.min_detectable,
+        "noise_ratio_lower_bound": account.lower_bound,
+        "noise_ratio_estimate": account.estimate,
+        "null": account.null,
+        "null_samples": account.null_samples,
+        "estimator": config.estimators.first().map(ToString::to_string),
+        "choices": choices,
+        "probe_loss": scanned.probe_loss,
+        "probe_accuracy": scanned.probe_accuracy,
+        "scan_seconds": scanned.seconds,
+        "base_sweep_seconds": scanned.base_sweep_seconds,
+    });
+    let mut text = String::new();
+    if args.json {
+        text.push_str(&found.to_string());
+        text.push('\n');
+    } else {
+        text.push_str(&format!(
+            "{} of {} labels are suspicious (at most {:.0} of them expected to be right)\nat least {:.1} % are wrong with {:.0} % confidence, best estimate {:.1} %\n{} null of {} samples; {}\n",
+            account.suspects,
+            account.scored.len(),
+            account.expected_false,
+            100.0 * account.lower_bound,
+            100.0 * (1.0 - args.scan.alpha),
+            100.0 * account.estimate,
+            account.null.name(),
+            account.null_samples,
+            choices.join("; "),
+        ));
+        for suspect in suspects.iter().take(args.top) {
+            text.push_str(&format!(
+                "  {:>10}  {} -> {}  score {:.2}  p {:.4}\n",
+                suspect.id,
+                task.class_name(suspect.given),
+                task.class_name(suspect.suggested as usize),
+                suspect.score,
+                suspect.p_value
+            ));
+        }
+    }
+    // A closed pipe (as with `| head`) is no error of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(())
+}
+
+/// What the checkpoint says of its parameters, its bytes, and its epoch.
+type Opened = (Vec<model::Parameter>, Vec<u8>, u64);
+
+fn open(path: &Path) -> Result<Opened, DaemonError> {
+    if path.is_dir() {
+        return match list(path)?.pop() {
+            Some(found) => from_manifest(&found),
+            None => Err(unusable(path, "it holds no checkpoint")),
+        };
+    }
+    if path.extension().is_some_and(|e| e == "json") {
+        for found in list(path.parent().unwrap_or(Path::new(".")))? {
+            if found.path.file_name() == path.file_name() {
+                return from_manifest(&found);
+            }
+        }
+        return Err(unusable(path, "it is not a checkpoint's manifest"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unusable(path, &error.to_string()))?;
+    Ok((Vec::new(), bytes, 0))
+}
+
+fn unusable(path: &Path, problem: &str) -> DaemonError {
+    DaemonError::Option(format!(
+        "cannot scan {}: {problem}; name a run's directory, a manifest or a burnpack file",
+        path.display()
+    ))
+}
+
+/// The checkpoints of a run's directory, oldest first.
+fn list(directory: &Path) -> Result<Vec<Found>, DaemonError> {
+    let directory = directory
+        .canonicalize()
+        .map_err(|error| unusable(directory, &error.to_string()))?;
+    let (Some(root), Some(run)) = (directory.parent(), directory.file_name()) else {
+        return Err(unusable(&directory, "it is not a run's directory"));
+    };
+    let listing = list_checkpoints(root, &run.to_string_lossy())?;
+    match listing.rejected.into_iter().next() {
+        Some((_, error)) if listing.manifests.is_empty() => Err(error.into()),
+        _ => Ok(listing.manifests),
+    }
+}
+
+fn from_manifest(found: &Found) -> Result<Opened, DaemonError> {
+    // Spooled like the daemon does: the hook may delete the file at any moment.
+    let directory = std::env::temp_dir().join(format!("mirrorwatch-scan-{}", std::process::id()));
+    let bytes = spool(found, &directory, u64::MAX).and_then(|spooled| spooled.read_verified());
+    // Nothing else is in it; if it cannot be removed, an empty directory stays behind.
+    let _ = std::fs::remove_dir(&directory);
+    Ok((
+        worker::described(&found.manifest),
+        bytes?,
+        found.manifest.epoch,
+    ))
+}

@@ -1,0 +1,178 @@
+//! Options of the sidecar's command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use mirrorwatch_influence::{Estimator, ScanConfig, Task};
+
+use crate::account::Levels;
+use crate::backend;
+use crate::error::DaemonError;
+
+/// What a scan computes, and on what.
+#[derive(Debug, Clone, Args)]
+pub struct ScanOptions {
+    /// Estimator as DIRECTION or DIRECTION:SCORE; may be repeated, the first one counts
+    ///
+    /// Directions: gradient, margin, finetune. Scores: after, delta, counterfactual,
+    /// counterfactual-relative. Only `after` is valid without a trusted set.
+    #[arg(long = "estimator", value_name = "NAME", default_values_t = [String::from("finetune")])]
+    pub estimators: Vec<String>,
+
+    /// Probe folds: forks per direction, no fork judges what it learnt from
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=20))]
+    pub folds: u32,
+
+    /// False-discovery rate of the suspects
+    #[arg(long, value_name = "Q", default_value_t = 0.1, value_parser = open_unit)]
+    pub fdr: f64,
+
+    /// Chance that the lower bound is too high
+    #[arg(long, value_name = "ALPHA", default_value_t = 0.05, value_parser = open_unit)]
+    pub alpha: f64,
+
+    /// Samples in a forward batch
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+
+    /// Seed of folds and minibatch order; evidence of another seed is not continued
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Device to compute on
+    #[arg(long, value_name = "NAME", default_value = "flex")]
+    pub device: String,
+
+    /// Threads to compute with; 0 = one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+}
+
+impl ScanOptions {
+    /// Checks the options and turns them into a configuration.
+    ///
+    /// # Errors
+    ///
+    /// An estimator or device that does not exist.
+    pub fn config<T: Task>(&self) -> Result<ScanConfig, DaemonError> {
+        let mut estimators = Vec::new();
+        for name in &self.estimators {
+            let estimator = Estimator::parse::<T>(name)?;
+            if !estimators.contains(&estimator) {
+                estimators.push(estimator);
+            }
+        }
+        Ok(ScanConfig {
+            estimators,
+            folds: self.folds as usize,
+            batch_size: self.batch_size as usize,
+            seed: self.seed,
+            device: backend::device(&self.device)?,
+        })
+    }
+
+    /// The levels to count at.
+    pub fn levels(&self) -> Levels {
+        Levels {
+            fdr: self.fdr,
+            alpha: self.alpha,
+        }
+    }
+}
+
+/// How the daemon watches and serves.
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// Directory that holds one directory per run; made if it does not exist
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub root: PathBuf,
+
+    /// Directory for evidence and results [default: ROOT/.mirrorwatch]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Address of /metrics and the pages
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub listen: String,
+
+    /// Write the address that is really listened on to this file (useful with port 0)
+    #[arg(long, value_name = "FILE")]
+    pub listen_file: Option<PathBuf>,
+
+    /// Waiting checkpoints of a live run before the oldest gives way to the newest
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+    pub queue: u32,
+
+    /// List the directory again after this long even when nothing was heard
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rescan_seconds: u64,
+
+    /// Do without file-system events (network mounts): list every 2 s or --rescan-seconds if less
+    #[arg(long)]
+    pub poll: bool,
+
+    /// Largest weights file that is read, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 16 * 1024)]
+    pub max_checkpoint_mib: u64,
+
+    /// Forget a finished run's metrics after this many hours
+    #[arg(long, value_name = "HOURS", default_value_t = 24.0)]
+    pub expire_hours: f64,
+
+    /// Write the scores of all samples beside the suspects
+    #[arg(long)]
+    pub write_scores: bool,
+
+    /// Exit when all runs have finished and everything is scanned; 1 if a checkpoint failed
+    #[arg(long)]
+    pub until_finished: bool,
+
+    /// Exit when standard input closes, as it does when the process that started this one ends
+    #[arg(long)]
+    pub exit_on_stdin_close: bool,
+
+    /// What the log looks like
+    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// What the computation does
+    #[command(flatten)]
+    pub scan: ScanOptions,
+}
+
+impl WatchArgs {
+    /// Where evidence and results are kept.
+    pub fn state(&self) -> PathBuf {
+        self.state
+            .clone()
+            .unwrap_or_else(|| self.root.join(".mirrorwatch"))
+    }
+
+    /// How long to wait between two listings.
+    pub fn rescan(&self) -> Duration {
+        let seconds = if self.poll {
+            self.rescan_seconds.min(2)
+        } else {
+            self.rescan_seconds
+        };
+        Duration::from_secs(seconds)
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A number strictly between 0 and 1.
+fn open_unit(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
+        _ => Err("must be a number between 0 and 1".to_string()),
+    }
+}

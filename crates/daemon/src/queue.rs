@@ -1,0 +1,156 @@
+//! The queue between watching and scanning: bounded per run, the newest checkpoint wins.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Waiting jobs in order of arrival, at most `limit` per run.
+///
+/// A scan takes longer than an epoch at times. Then what counts is the newest checkpoint: when a
+/// run has more waiting than its limit, its oldest waiting job is given back to be counted as
+/// skipped.
+pub struct Queue<J> {
+    state: Mutex<State<J>>,
+    arrived: Condvar,
+}
+
+struct State<J> {
+    jobs: VecDeque<(String, J)>,
+    /// Jobs taken and not yet done.
+    busy: usize,
+    closed: bool,
+}
+
+impl<J> Default for Queue<J> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                busy: 0,
+                closed: false,
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+}
+
+impl<J> Queue<J> {
+    // A panic while the lock is held cannot leave a half-changed queue, so poison means nothing.
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a job of `run` and returns those that had to give way, oldest first.
+    pub fn push(&self, run: &str, job: J, limit: usize) -> Vec<J> {
+        let mut state = self.lock();
+        state.jobs.push_back((run.to_string(), job));
+        let mut waiting = state.jobs.iter().filter(|(r, _)| r == run).count();
+        let mut superseded = Vec::new();
+        while waiting > limit.max(1) {
+            let Some(oldest) = state.jobs.iter().position(|(r, _)| r == run) else {
+                break;
+            };
+            if let Some((_, job)) = state.jobs.remove(oldest) {
+                superseded.push(job);
+            }
+            waiting -= 1;
+        }
+        self.arrived.notify_one();
+        superseded
+    }
+
+    /// Takes the oldest job, waiting up to `patience`; `None` when there is none or on close.
+    ///
+    /// Call [`done`](Queue::done) when it is dealt with.
+    pub fn pop(&self, patience: Duration) -> Option<J> {
+        let state = self.lock();
+        let (mut state, _) = self
+            .arrived
+            .wait_timeout_while(state, patience, |s| s.jobs.is_empty() && !s.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        let (_, job) = state.jobs.pop_front()?;
+        state.busy += 1;
+        Some(job)
+    }
+
+    /// A job that was taken is dealt with.
+    pub fn done(&self) {
+        let mut state = self.lock();
+        state.busy = state.busy.saturating_sub(1);
+    }
+
+    /// Whether no job is waiting and none is being dealt with.
+    pub fn is_idle(&self) -> bool {
+        let state = self.lock();
+        state.jobs.is_empty() && state.busy == 0
+    }
+
+    /// The number of waiting jobs.
+    pub fn len(&self) -> usize {
+        self.lock().jobs.len()
+    }
+
+    /// Wakes every waiting taker; later pops no longer wait.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.arrived.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    #[test]
+    fn the_newest_of_a_run_wins() {
+        let queue = Queue::default();
+        assert!(queue.push("a", 1, 2).is_empty());
+        assert!(queue.push("b", 10, 2).is_empty());
+        assert!(queue.push("a", 2, 2).is_empty());
+        assert_eq!(queue.push("a", 3, 2), vec![1]);
+        assert_eq!(queue.len(), 3);
+        assert_eq!(queue.pop(NOW), Some(10));
+        assert_eq!(queue.pop(NOW), Some(2));
+        assert_eq!(queue.pop(NOW), Some(3));
+        assert_eq!(queue.pop(NOW), None);
+        assert!(queue.len() == 0 && !queue.is_idle());
+        for _ in 0..3 {
+            queue.done();
+        }
+        assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn closing_wakes_a_waiting_taker() {
+        let queue = std::sync::Arc::new(Queue::<u8>::default());
+        let taker = {
+            let queue = queue.clone();
+            std::thread::spawn(move || queue.pop(Duration::from_secs(60)))
+        };
+        queue.close();
+        assert_eq!(taker.join().unwrap(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_job_is_taken_or_given_back(
+            pushes in proptest::collection::vec((0u8..3, 1usize..4), 0..60),
+        ) {
+            let queue = Queue::default();
+            let mut returned = 0;
+            for (n, (run, limit)) in pushes.iter().enumerate() {
+                returned += queue.push(&run.to_string(), n, *limit).len();
+                let newest = queue.lock().jobs.iter().rev().find(|(r, _)| *r == run.to_string()).map(|(_, j)| *j);
+                prop_assert_eq!(newest, Some(n));
+            }
+            let mut taken = 0;
+            while queue.pop(NOW).is_some() {
+                taken += 1;
+            }
+            prop_assert_eq!(taken + returned, pushes.len());
+        }
+    }
+}

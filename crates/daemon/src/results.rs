@@ -1,0 +1,210 @@
+//! Per-scan results on disk: a summary as JSON, the suspects as CSV and JSON lines.
+
+use std::path::{Path, PathBuf};
+
+use mirrorwatch_checkpoint::write_atomic;
+use mirrorwatch_influence::{Labels, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::account::Account;
+use crate::error::DaemonError;
+use crate::evidence::{Evidence, NEVER};
+use crate::summary::Summary;
+
+/// One suspect, as a line of the CSV and JSON-lines files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// The sample's name, from the task.
+    pub id: String,
+    /// Its position in the training set.
+    pub index: usize,
+    /// Given label.
+    pub given: usize,
+    /// The label it should most likely carry.
+    pub suggested: u32,
+    /// Accumulated score; larger = more suspicious.
+    pub score: f32,
+    /// Conformal p-value.
+    pub p_value: f64,
+    /// At how many checkpoints it was a suspect.
+    pub flagged_checkpoints: u32,
+    /// First epoch at which it was a suspect.
+    pub first_flagged_epoch: Option<u32>,
+    /// First epoch at which the model predicted its given label.
+    pub fitted_epoch: Option<u32>,
+    /// Where it came from.
+    pub source: Option<String>,
+}
+
+/// What every sample scored, for those who want to look closer (`--write-scores`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleScore {
+    /// Position in the training set.
+    pub index: usize,
+    /// Given label.
+    pub given: usize,
+    /// Accumulated score; larger = more suspicious.
+    pub score: f32,
+    /// Conformal p-value; 1 for trusted samples.
+    pub p_value: f64,
+    /// Whether it is a suspect.
+    pub flagged: bool,
+    /// The label it should most likely carry if the given one is wrong.
+    pub suggested: u32,
+    /// Loss at this checkpoint.
+    pub loss: f32,
+    /// Mean loss over the scanned checkpoints.
+    pub mean_loss: f32,
+    /// Mean margin over the scanned checkpoints (AUM).
+    pub mean_margin: f32,
+}
+
+/// The suspects of a scan, most suspicious first.
+pub fn suspects<T: Task>(
+    task: &T,
+    labels: &Labels,
+    evidence: &Evidence,
+    account: &Account,
+) -> Vec<Suspect> {
+    let Some(channel) = evidence.channels.first() else {
+        return Vec::new();
+    };
+    let known = |epoch: u32| (epoch != NEVER).then_some(epoch);
+    let mut suspects = Vec::with_capacity(account.suspects);
+    for (index, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
+        suspects.push(Suspect {
+            id: task.id(index),
+            index,
+            given: labels.train[index],
+            suggested: channel.suggested[index],
+            score: channel.train[index],
+            p_value: account.p_values[index],
+            flagged_checkpoints: evidence.flagged_count[index],
+            first_flagged_epoch: known(evidence.flagged_epoch[index]),
+            fitted_epoch: known(evidence.fitted_epoch[index]),
+            source: task.source(index),
+        });
+    }
+    suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
+    suspects
+}
+
+/// Where the files of one scan are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    directory: PathBuf,
+    stem: String,
+}
+
+impl Paths {
+    /// The files of the scan of `epoch` and `step` below a run's result directory.
+    pub fn new(run_directory: &Path, epoch: u64, step: u64) -> Self {
+        Self {
+            directory: run_directory.join("scans"),
+            stem: format!("epoch-{epoch:06}-step-{step:010}"),
+        }
+    }
+
+    /// The summary.
+    pub fn summary(&self) -> PathBuf {
+        self.directory.join(format!("{}.json", self.stem))
+    }
+
+    /// The suspects as CSV.
+    pub fn suspects_csv(&self) -> PathBuf {
+        self.directory.join(format!("{}.suspects.csv", self.stem))
+    }
+
+    /// The suspects as JSON lines.
+    pub fn suspects_jsonl(&self) -> PathBuf {
+        self.directory.join(format!("{}.suspects.jsonl", self.stem))
+    }
+
+    /// The scores of all samples as CSV.
+    pub fn scores_csv(&self) -> PathBuf {
+        self.directory.join(format!("{}.scores.csv", self.stem))
+    }
+}
+
+/// Writes the results of a scan; the summary comes last, so whoever waits for it finds the rest.
+///
+/// # Errors
+///
+/// A file cannot be written.
+pub fn write(
+    paths: &Paths,
+    summary: &Summary,
+    suspects: &[Suspect],
+    scores: Option<&[SampleScore]>,
+) -> Result<(), DaemonError> {
+    std::fs::create_dir_all(&paths.directory).map_err(|error| DaemonError::Write {
+        path: paths.directory.clone(),
+        message: error.to_string(),
+    })?;
+    write_suspects(&paths.suspects_csv(), suspects)?;
+    let mut lines = Vec::new();
+    for suspect in suspects {
+        lines.extend(json_bytes(suspect, &paths.suspects_jsonl())?);
+        lines.push(b'\n');
+    }
+    write_atomic(paths.suspects_jsonl(), &lines)?;
+    if let Some(scores) = scores {
+        write_atomic(paths.scores_csv(), &csv_bytes(scores, &paths.scores_csv())?)?;
+    }
+    write_atomic(paths.summary(), &json_bytes(summary, &paths.summary())?)?;
+    Ok(())
+}
+
+/// Writes suspects to one CSV file.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn write_suspects(path: &Path, suspects: &[Suspect]) -> Result<(), DaemonError> {
+    Ok(write_atomic(path, &csv_bytes(suspects, path)?)?)
+}
+
+/// The scores of all samples.
+pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<SampleScore> {
+    let Some(channel) = evidence.channels.first() else {
+        return Vec::new();
+    };
+    let mut scores = Vec::with_capacity(labels.train.len());
+    for (index, &given) in labels.train.iter().enumerate() {
+        scores.push(SampleScore {
+            index,
+            given,
+            score: channel.train[index],
+            p_value: account.p_values[index],
+            flagged: account.flags[index],
+            suggested: channel.suggested[index],
+            loss: evidence.last_loss[index],
+            mean_loss: evidence.mean_loss[index],
+            mean_margin: evidence.mean_margin[index],
+        });
+    }
+    scores
+}
+
+fn csv_bytes<R: Serialize>(rows: &[R], path: &Path) -> Result<Vec<u8>, DaemonError> {
+    let failed = |message: String| DaemonError::Write {
+        path: path.to_path_buf(),
+        message,
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.serialize(row).map_err(|e| failed(e.to_string()))?;
+    }
+    if rows.is_empty() {
+        // The header comes from the first row; a reader wants one without rows, too.
+        return Ok(b"id,index,given,suggested,score,p_value,flagged_checkpoints,first_flagged_epoch,fitted_epoch,source\n".to_vec());
+    }
+    writer.into_inner().map_err(|e| failed(e.to_string()))
+}
+
+fn json_bytes<R: Serialize>(row: &R, path: &Path) -> Result<Vec<u8>, DaemonError> {
+    serde_json::to_vec(row).map_err(|error| DaemonError::Write {
+        path: path.to_path_buf(),
+        message: error.to_string(),
+    })
+}

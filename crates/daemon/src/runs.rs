@@ -1,0 +1,137 @@
+//! The states of all runs: opened from disk at first sight, shared by watching and scanning.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mirrorwatch_influence::{Estimator, Labels};
+use sha2::{Digest, Sha256};
+
+use crate::hub::Hub;
+use crate::store::{Entry, RunState, set_aside};
+
+/// The state of one run behind its lock.
+pub type SharedState = Arc<Mutex<RunState>>;
+
+/// Locks a run's state. It is only ever changed whole, so poison means nothing.
+pub fn lock(state: &SharedState) -> MutexGuard<'_, RunState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The states of all runs.
+pub struct Runs {
+    directory: PathBuf,
+    fingerprint: String,
+    estimators: Vec<Estimator>,
+    train: usize,
+    probe: usize,
+    hub: Arc<Hub>,
+    states: Mutex<HashMap<String, SharedState>>,
+}
+
+impl Runs {
+    /// States below `directory`, for evidence with this fingerprint.
+    pub fn new(
+        directory: &Path,
+        fingerprint: String,
+        estimators: &[Estimator],
+        labels: &Labels,
+        hub: Arc<Hub>,
+    ) -> Self {
+        Self {
+            directory: directory.join("runs"),
+            fingerprint,
+            estimators: estimators.to_vec(),
+            train: labels.train.len(),
+            probe: labels.probe.len(),
+            hub,
+            states: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// Where the results of a run are written.
+    pub fn directory(&self, run: &str) -> PathBuf {
+        self.directory.join(run)
+    }
+
+    fn state_path(&self, run: &str) -> PathBuf {
+        self.directory(run).join("state.bin")
+    }
+
+    /// The state of a run, read from disk at first sight.
+    ///
+    /// A state that is damaged or belongs to other data or settings is set aside with a warning,
+    /// and the run starts afresh.
+    pub fn open(&self, run: &str) -> SharedState {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get(run) {
+            return state.clone();
+        }
+        let loaded = self.load(run);
+        let summaries = loaded.summaries.clone();
+        self.hub.update_run(run, |view| view.summaries = summaries);
+        let state = Arc::new(Mutex::new(loaded));
+        states.insert(run.to_string(), state.clone());
+        state
+    }
+
+    fn load(&self, run: &str) -> RunState {
+        let path = self.state_path(run);
+        let problem = match RunState::load(&path) {
+            Ok(Some(state)) if state.fingerprint == self.fingerprint => {
+                tracing::info!(run, checkpoints = state.evidence.checkpoints, "continuing with the evidence on disk");
+                return state;
+            }
+            Ok(Some(_)) => "it was made with other data or settings".to_string(),
+            Ok(None) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        if !problem.is_empty() {
+            match set_aside(&path) {
+                Ok(aside) => tracing::warn!(run, "starting this run's evidence afresh, the old state is kept as {}: {problem}", aside.display()),
+                Err(error) => tracing::warn!(run, "starting this run's evidence afresh: {problem}; the old state could not be set aside: {error}"),
+            }
+        }
+        RunState::new(&self.fingerprint, &self.estimators, self.train, self.probe)
+    }
+
+    /// Adds to a run's ledger; written to disk with the next scan or failure.
+    pub fn note(&self, run: &str, entry: Entry) {
+        lock(&self.open(run)).ledger.push(entry);
+    }
+
+    /// Writes a run's state to disk; a failure is a warning, the state stays in memory.
+    pub fn save(&self, run: &str) {
+        let state = self.open(run);
+        let result = lock(&state).save(&self.state_path(run));
+        if let Err(error) = result {
+            tracing::warn!(run, "{error}; the evidence is kept in memory and written after the next scan");
+        }
+    }
+}
+
+/// A fingerprint of everything that evidence depends on besides the checkpoints.
+pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed: u64) -> String {
+    let mut hash = Sha256::new();
+    let mut put = |name: &str, values: &[usize]| {
+        hash.update(name.as_bytes());
+        hash.update((values.len() as u64).to_le_bytes());
+        for &value in values {
+            hash.update((value as u64).to_le_bytes());
+        }
+    };
+    put("classes", &[labels.classes]);
+    put("train", &labels.train);
+    put("probe", &labels.probe);
+    put("trusted", &labels.trusted);
+    put("folds", &[folds]);
+    put("seed", &[seed as usize]);
+    for estimator in estimators {
+        put(&estimator.to_string(), &[]);
+    }
+    let mut text = String::with_capacity(64);
+    for byte in hash.finalize() {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}

@@ -1,0 +1,330 @@
+//! The state of a run on disk: evidence and ledger, written atomically, read back after a restart.
+//!
+//! Layout: the magic, the length of a JSON header, the header, the evidence arrays (little-endian),
+//! and a SHA-256 of all that. A file that does not verify is set aside, never overwritten.
+
+use std::path::{Path, PathBuf};
+
+use mirrorwatch_checkpoint::{Key, write_atomic};
+use mirrorwatch_influence::Estimator;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::DaemonError;
+use crate::evidence::{Channel, Evidence};
+use crate::summary::Summary;
+
+const MAGIC: &[u8; 8] = b"MWSTATE1";
+
+/// What became of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its scores are in the evidence.
+    Scanned,
+    /// It was not scanned, for this reason.
+    Skipped(String),
+    /// It could not be scanned: the stage and what went wrong. Not tried again.
+    Failed(String, String),
+}
+
+/// One checkpoint that is done with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Which checkpoint.
+    pub key: Key,
+    /// The training process that wrote it.
+    pub instance: String,
+    /// Its number in that process.
+    pub sequence: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Everything that is known of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunState {
+    /// What the evidence was computed from; other data or settings start afresh.
+    pub fingerprint: String,
+    /// Evidence so far.
+    pub evidence: Evidence,
+    /// Checkpoints that are done with, in order of completion.
+    pub ledger: Vec<Entry>,
+    /// Summaries of the scans so far, in order.
+    pub summaries: Vec<Summary>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    fingerprint: String,
+    checkpoints: u32,
+    train: usize,
+    probe: usize,
+    channels: Vec<ChannelHeader>,
+    ledger: Vec<Entry>,
+    summaries: Vec<Summary>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ChannelHeader {
+    direction: String,
+    score: String,
+    held_out_null: bool,
+}
+
+impl RunState {
+    /// An empty state.
+    pub fn new(fingerprint: &str, estimators: &[Estimator], train: usize, probe: usize) -> Self {
+        Self {
+            fingerprint: fingerprint.to_string(),
+            evidence: Evidence::new(estimators, train, probe),
+            ledger: Vec::new(),
+            summaries: Vec::new(),
+        }
+    }
+
+    /// Whether a checkpoint is done with.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.ledger.iter().any(|entry| entry.key == *key)
+    }
+
+    /// Writes the state to `path`, atomically.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), DaemonError> {
+        let bytes = self.to_bytes().map_err(|error| DaemonError::State {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })?;
+        write_atomic(path, &bytes)?;
+        Ok(())
+    }
+
+    /// Reads the state at `path`; `None` when there is none.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or does not verify.
+    pub fn load(path: &Path) -> Result<Option<Self>, DaemonError> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(DaemonError::State {
+                    path: path.to_path_buf(),
+                    message: error.to_string(),
+                });
+            }
+        };
+        match Self::from_bytes(&bytes) {
+            Ok(state) => Ok(Some(state)),
+            Err(message) => Err(DaemonError::State {
+                path: path.to_path_buf(),
+                message,
+            }),
+        }
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let evidence = &self.evidence;
+        let mut channels = Vec::new();
+        for channel in &evidence.channels {
+            channels.push(ChannelHeader {
+                direction: channel.estimator.direction.clone(),
+                score: channel.estimator.score.clone(),
+                held_out_null: channel.held_out_null,
+            });
+        }
+        let header = serde_json::to_vec(&Header {
+            version: 1,
+            fingerprint: self.fingerprint.clone(),
+            checkpoints: evidence.checkpoints,
+            train: evidence.mean_loss.len(),
+            probe: evidence.channels.first().map_or(0, |c| c.probe.len()),
+            channels,
+            ledger: self.ledger.clone(),
+            summaries: self.summaries.clone(),
+        })?;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((header.len() as u64).to_le_bytes());
+        bytes.extend(&header);
+        for channel in &evidence.channels {
+            put_f32(&mut bytes, &channel.train);
+            put_f32(&mut bytes, &channel.probe);
+            put_u32(&mut bytes, &channel.suggested);
+        }
+        for values in [
+            &evidence.mean_loss,
+            &evidence.mean_margin,
+            &evidence.last_margin,
+            &evidence.last_loss,
+        ] {
+            put_f32(&mut bytes, values);
+        }
+        for values in [
+            &evidence.fitted_epoch,
+            &evidence.flagged_epoch,
+            &evidence.flagged_count,
+        ] {
+            put_u32(&mut bytes, values);
+        }
+        let digest = Sha256::digest(&bytes);
+        bytes.extend(digest.as_slice());
+        Ok(bytes)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let damaged = || "it is damaged".to_string();
+        let (content, digest) = bytes.split_at_checked(bytes.len().saturating_sub(32)).ok_or_else(damaged)?;
+        if !content.starts_with(MAGIC) {
+            return Err("it is not a state file of this version".to_string());
+        }
+        if Sha256::digest(content).as_slice() != digest {
+            return Err(damaged());
+        }
+        let mut reader = Reader(&content[MAGIC.len()..]);
+        let length = u64::from_le_bytes(reader.take(8)?.try_into().map_err(|_| damaged())?);
+        let length = usize::try_from(length).map_err(|_| damaged())?;
+        let header: Header =
+            serde_json::from_slice(reader.take(length)?).map_err(|error| error.to_string())?;
+        if header.version != 1 {
+            return Err(format!("its version {} is unknown", header.version));
+        }
+        let (train, probe) = (header.train, header.probe);
+        let mut channels = Vec::new();
+        for channel in header.channels {
+            channels.push(Channel {
+                estimator: Estimator {
+                    direction: channel.direction,
+                    score: channel.score,
+                },
+                held_out_null: channel.held_out_null,
+                train: reader.f32s(train)?,
+                probe: reader.f32s(probe)?,
+                suggested: reader.u32s(train)?,
+            });
+        }
+        Ok(Self {
+            fingerprint: header.fingerprint,
+            evidence: Evidence {
+                checkpoints: header.checkpoints,
+                channels,
+                mean_loss: reader.f32s(train)?,
+                mean_margin: reader.f32s(train)?,
+                last_margin: reader.f32s(train)?,
+                last_loss: reader.f32s(train)?,
+                fitted_epoch: reader.u32s(train)?,
+                flagged_epoch: reader.u32s(train)?,
+                flagged_count: reader.u32s(train)?,
+            },
+            ledger: header.ledger,
+            summaries: header.summaries,
+        })
+    }
+}
+
+/// Sets a state file that cannot be used aside, so that nothing is lost, and returns its new name.
+///
+/// # Errors
+///
+/// The file cannot be renamed.
+pub fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
+    for n in 1.. {
+        let aside = path.with_extension(format!("unused-{n}"));
+        if !aside.exists() {
+            std::fs::rename(path, &aside)?;
+            return Ok(aside);
+        }
+    }
+    Ok(path.to_path_buf())
+}
+
+fn put_f32(bytes: &mut Vec<u8>, values: &[f32]) {
+    for value in values {
+        bytes.extend(value.to_le_bytes());
+    }
+}
+
+fn put_u32(bytes: &mut Vec<u8>, values: &[u32]) {
+    for value in values {
+        bytes.extend(value.to_le_bytes());
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or_else(|| "it is shorter than it says".to_string())?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn u32s(&mut self, count: usize) -> Result<Vec<u32>, String> {
+        let bytes = self.take(count.checked_mul(4).ok_or("it is damaged")?)?;
+        let mut values = Vec::with_capacity(count);
+        for chunk in bytes.chunks_exact(4) {
+            values.push(u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
+        }
+        Ok(values)
+    }
+
+    fn f32s(&mut self, count: usize) -> Result<Vec<f32>, String> {
+        Ok(self.u32s(count)?.into_iter().map(f32::from_bits).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> RunState {
+        let estimator = Estimator {
+            direction: "finetune".to_string(),
+            score: "after".to_string(),
+        };
+        let mut state = RunState::new("abc", &[estimator], 3, 2);
+        state.evidence.checkpoints = 2;
+        state.evidence.channels[0].train = vec![1.0, f32::MIN_POSITIVE, -3.5];
+        state.evidence.flagged_epoch[1] = 7;
+        state
+    }
+
+    #[test]
+    fn a_state_survives_a_round_trip() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.bin");
+        assert!(RunState::load(&path).unwrap().is_none());
+        state().save(&path).unwrap();
+        assert_eq!(RunState::load(&path).unwrap(), Some(state()));
+    }
+
+    #[test]
+    fn any_flipped_byte_and_any_truncation_is_refused() {
+        let bytes = state().to_bytes().unwrap();
+        for position in 0..bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 0x10;
+            assert!(RunState::from_bytes(&flipped).is_err(), "byte {position}");
+            assert!(RunState::from_bytes(&bytes[..position]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_unusable_state_is_kept_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.bin");
+        std::fs::write(&path, b"junk").unwrap();
+        let message = RunState::load(&path).unwrap_err().to_string();
+        assert!(message.contains("state.bin"), "{message}");
+        let aside = set_aside(&path).unwrap();
+        assert_eq!(std::fs::read(aside).unwrap(), b"junk");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,267 @@
+//! The worker: takes checkpoints from the queue and scans them, one at a time, come what may.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mirrorwatch_checkpoint::Manifest;
+use mirrorwatch_influence::{Labels, ScanConfig, Task, model, scan, work};
+
+use crate::account::{Account, Levels, account};
+use crate::evidence::Evidence;
+use crate::hub::{Hub, now};
+use crate::intake::{Job, entry};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::results::{self, Paths};
+use crate::runs::{Runs, lock};
+use crate::store::Outcome;
+use crate::summary::{ClassPair, SUMMARY_SCHEMA, Summary};
+
+/// Scans checkpoints of a task.
+pub struct Worker<T: Task> {
+    /// The task.
+    pub task: Arc<T>,
+    /// Its labels.
+    pub labels: Arc<Labels>,
+    /// What to compute.
+    pub config: ScanConfig,
+    /// At which levels to count.
+    pub levels: Levels,
+    /// Whether the scores of all samples are written, too.
+    pub write_scores: bool,
+    /// Where jobs come from.
+    pub queue: Arc<Queue<Job>>,
+    /// What is known of runs.
+    pub runs: Arc<Runs>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What is shown.
+    pub hub: Arc<Hub>,
+    /// Set to stop between batches.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// The stage that failed and what went wrong.
+type Failure = (&'static str, String);
+
+impl<T: Task> Worker<T> {
+    /// Works until `cancel` is set.
+    pub fn run(&self) {
+        while !self.cancel.load(Ordering::Relaxed) {
+            self.hub.beat_worker(None);
+            let Some(job) = self.queue.pop(Duration::from_secs(1)) else {
+                continue;
+            };
+            self.metrics.queued.set(self.queue.len() as i64);
+            self.hub.beat_worker(Some(job.spooled.key().to_string()));
+            self.handle(&job);
+            self.queue.done();
+        }
+    }
+
+    /// Scans one checkpoint. Whatever goes wrong costs this checkpoint only.
+    fn handle(&self, job: &Job) {
+        let result = catch_unwind(AssertUnwindSafe(|| self.process(job)));
+        let (stage, message) = match result {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure,
+            Err(panic) => ("scan", format!("the scan panicked: {}", panic_text(&panic))),
+        };
+        // A scan that was told to stop is not a failure; it is done again after the restart.
+        if self.cancel.load(Ordering::Relaxed) {
+            return;
+        }
+        let checkpoint = job.spooled.key().to_string();
+        tracing::warn!(run = job.run, checkpoint, stage, "checkpoint not scanned: {message}");
+        self.metrics.fail(stage);
+        let outcome = Outcome::Failed(stage.to_string(), message.clone());
+        self.hub
+            .update_run(&job.run, |view| view.last_error = format!("{checkpoint}: {message}"));
+        self.runs.note(&job.run, entry(job, outcome));
+        self.runs.save(&job.run);
+    }
+
+    fn process(&self, job: &Job) -> Result<(), Failure> {
+        let manifest = job.spooled.manifest();
+        let failed = |stage: &'static str| move |error: &dyn std::fmt::Display| (stage, error.to_string());
+        let bytes = job
+            .spooled
+            .read_verified()
+            .map_err(|error| failed("spool")(&error))?;
+        let parameters = described(manifest);
+        let model = model::load(self.task.as_ref(), &parameters, bytes, &self.config.device)
+            .map_err(|error| failed("load")(&error))?;
+
+        let bar = progress_bar(work(&self.config, &self.labels), job);
+        let progress = |samples: usize| {
+            bar.inc(samples as u64);
+            self.hub.beat_worker(Some(job.spooled.key().to_string()));
+        };
+        let scanned = scan(
+            self.task.as_ref(),
+            &model,
+            &self.labels,
+            &self.config,
+            &progress,
+            &self.cancel,
+        );
+        bar.finish_and_clear();
+        let scanned = scanned.map_err(|error| failed("scan")(&error))?;
+        self.metrics.scan_seconds.observe(scanned.seconds);
+
+        let state = self.runs.open(&job.run);
+        // Evidence is changed on a copy, so that a failure below leaves it as it was.
+        let mut evidence = lock(&state).evidence.clone();
+        evidence
+            .add(&scanned, manifest.epoch)
+            .map_err(|error| failed("account")(&error))?;
+        let account = account(&evidence, &self.labels, self.levels)
+            .map_err(|error| failed("account")(&error))?;
+        evidence.note_flags(&account.flags, manifest.epoch);
+        let estimate = scanned.estimates.first();
+        let summary = Summary {
+            schema: SUMMARY_SCHEMA,
+            run: job.run.clone(),
+            epoch: manifest.epoch,
+            step: manifest.step,
+            weights_sha256: manifest.weights.sha256.clone(),
+            checkpoint_time: manifest.time,
+            scanned_time: now(),
+            train_loss: manifest.train_loss,
+            samples: self.labels.train.len(),
+            scored_samples: account.scored.len(),
+            probe: self.labels.probe.len(),
+            classes: self.labels.classes,
+            direction: estimate.map_or_else(String::new, |e| e.estimator.direction.clone()),
+            score: estimate.map_or_else(String::new, |e| e.estimator.score.clone()),
+            choices: estimate.map_or_else(Vec::new, |e| e.choices.clone()),
+            checkpoints: evidence.checkpoints,
+            null: account.null,
+            null_samples: account.null_samples,
+            fdr: self.levels.fdr,
+            alpha: self.levels.alpha,
+            suspects: account.suspects,
+            expected_false_suspects: account.expected_false,
+            min_detectable_suspects: account.min_detectable,
+            memorised_suspects: memorised(&evidence, &account),
+            noise_ratio_lower_bound: account.lower_bound,
+            noise_ratio_estimate: account.estimate,
+            probe_loss: scanned.probe_loss,
+            probe_accuracy: scanned.probe_accuracy,
+            class_pairs: class_pairs(&self.labels, &evidence, &account),
+            scan_seconds: scanned.seconds,
+            base_sweep_seconds: scanned.base_sweep_seconds,
+        };
+        self.keep(job, evidence, &account, summary)
+            .map_err(|error| failed("export")(&error))
+    }
+
+    /// Writes the results, then the state, then shows the count.
+    fn keep(
+        &self,
+        job: &Job,
+        evidence: Evidence,
+        account: &Account,
+        summary: Summary,
+    ) -> Result<(), crate::error::DaemonError> {
+        let suspects = results::suspects(self.task.as_ref(), &self.labels, &evidence, account);
+        let scores = self
+            .write_scores
+            .then(|| results::scores(&self.labels, &evidence, account));
+        let directory = self.runs.directory(&job.run);
+        let paths = Paths::new(&directory, summary.epoch, summary.step);
+        // State first: results that are missing can be made again, evidence that is counted twice
+        // cannot be taken back.
+        let state = self.runs.open(&job.run);
+        {
+            let mut state = lock(&state);
+            state.evidence = evidence;
+            state.ledger.push(entry(job, Outcome::Scanned));
+            state.summaries.push(summary.clone());
+        }
+        let made = std::fs::create_dir_all(&directory);
+        if made.is_ok() {
+            self.runs.save(&job.run);
+        }
+        self.metrics.scanned.inc();
+        self.hub.update_run(&job.run, |view| {
+            view.summaries.push(summary.clone());
+            view.last_error.clear();
+        });
+        tracing::info!(
+            run = job.run,
+            epoch = summary.epoch,
+            step = summary.step,
+            seconds = format!("{:.1}", summary.scan_seconds),
+            chosen = summary.choices.join("; "),
+            "{}",
+            summary.sentence()
+        );
+        results::write(&paths, &summary, &suspects, scores.as_deref())
+    }
+}
+
+/// The parameters that a manifest describes.
+pub(crate) fn described(manifest: &Manifest) -> Vec<model::Parameter> {
+    let mut described = Vec::with_capacity(manifest.parameters.len());
+    for parameter in &manifest.parameters {
+        described.push(model::Parameter {
+            name: parameter.name.clone(),
+            shape: parameter.shape.clone(),
+            dtype: parameter.dtype.clone(),
+        });
+    }
+    described
+}
+
+/// Suspects that the model by now predicts as given.
+fn memorised(evidence: &Evidence, account: &Account) -> usize {
+    let mut memorised = 0;
+    for (flagged, margin) in account.flags.iter().zip(&evidence.last_margin) {
+        memorised += usize::from(*flagged && *margin > 0.0);
+    }
+    memorised
+}
+
+fn class_pairs(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<ClassPair> {
+    let mut counts = std::collections::BTreeMap::new();
+    if let Some(channel) = evidence.channels.first() {
+        for (sample, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
+            let pair = (labels.train[sample], channel.suggested[sample] as usize);
+            *counts.entry(pair).or_insert(0usize) += 1;
+        }
+    }
+    let mut pairs = Vec::with_capacity(counts.len());
+    for ((given, suggested), suspects) in counts {
+        pairs.push(ClassPair {
+            given,
+            suggested,
+            suspects,
+        });
+    }
+    pairs.sort_by(|a, b| b.suspects.cmp(&a.suspects));
+    pairs
+}
+
+/// A bar on a terminal, nothing anywhere else.
+fn progress_bar(samples: usize, job: &Job) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {percent:>3} %  {eta} left") {
+        bar.set_style(style);
+    }
+    bar.set_message(format!("scanning {}", job.spooled.key()));
+    bar
+}
+
+fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_string()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "no message".to_string()
+    }
+}

@@ -1,0 +1,196 @@
+//! Turns snapshots into files, through the protocol of `mirrorwatch-checkpoint`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use burn::module::{Module, ModuleVisitor, Param, Parameter as BurnParameter};
+use burn::tensor::{Bool, DType, Int, Tensor};
+use mirrorwatch_checkpoint::{CheckpointError, DEFAULT_KEEP, Parameter, RunWriter, Snapshot};
+
+use crate::error::HookError;
+use crate::queue::Checkpoint;
+use crate::stats::Stats;
+use crate::tape::Tape;
+
+/// Where and how a run is published.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) root: PathBuf,
+    pub(crate) run: String,
+    pub(crate) keep: usize,
+    pub(crate) tags: BTreeMap<String, String>,
+}
+
+impl Settings {
+    pub(crate) fn new(root: PathBuf, run: String) -> Self {
+        Self {
+            root,
+            run,
+            keep: DEFAULT_KEEP,
+            tags: BTreeMap::new(),
+        }
+    }
+
+    /// Creates the directory of the run, or takes up the one that is there.
+    pub(crate) fn create(&self) -> Result<RunWriter, HookError> {
+        RunWriter::create(&self.root, &self.run)
+            .map(|writer| writer.with_keep(self.keep))
+            .map_err(HookError::Open)
+    }
+}
+
+/// Writes the checkpoints of one run. Lives on the writer thread.
+pub(crate) struct Publisher {
+    settings: Settings,
+    writer: Option<RunWriter>,
+    /// Failures and drops that the run's status already counts.
+    failed: u64,
+    dropped: u64,
+}
+
+impl Publisher {
+    /// `so_far` is what was counted before: it belongs to an earlier instance of the run.
+    pub(crate) fn new(settings: Settings, so_far: &Stats) -> Self {
+        Self {
+            settings,
+            writer: None,
+            failed: so_far.failed,
+            dropped: so_far.dropped,
+        }
+    }
+
+    /// Opens the run if it is not open yet. After a failure the next call tries again: a volume may
+    /// only be mounted later, and a run of days should not be lost for that.
+    pub(crate) fn open(&mut self) -> Result<(), HookError> {
+        self.writer().map(drop)
+    }
+
+    /// Writes one checkpoint. What went wrong after it was on the disk is returned as a remark.
+    pub(crate) fn publish(
+        &mut self,
+        checkpoint: Checkpoint,
+        train_loss: Option<f64>,
+    ) -> Result<Option<HookError>, HookError> {
+        // First, so that nothing is serialised for a directory that is not there.
+        self.open()?;
+
+        let snapshot = Snapshot {
+            epoch: checkpoint.epoch as u64,
+            step: checkpoint.step as u64,
+            train_loss,
+            parameters: parameters(&checkpoint.tape),
+            tags: self.settings.tags.clone(),
+        };
+        let weights = checkpoint
+            .tape
+            .into_record()
+            .into_bytes()
+            .map_err(HookError::Record)?;
+
+        let writer = self.writer()?;
+        let published = write(writer, snapshot, &weights).map_err(HookError::Publish);
+        let remark = writer.take_warning().map(HookError::Tidy);
+        if published.is_err() && !writer.directory().is_dir() {
+            // Someone removed the directory of the run: the next checkpoint creates it again.
+            self.writer = None;
+        }
+        published.map(|()| remark)
+    }
+
+    /// Carries the hook's counters over into the run's status, which is written with the next
+    /// checkpoint.
+    pub(crate) fn count(&mut self, stats: &Stats) {
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        for _ in self.failed..stats.failed {
+            writer.note_failure();
+        }
+        for _ in self.dropped..stats.dropped {
+            writer.note_dropped();
+        }
+        self.failed = stats.failed;
+        self.dropped = stats.dropped;
+    }
+
+    /// Writes the run's status now, if that is possible at all.
+    pub(crate) fn say_so(&mut self) {
+        // Called where something has failed already and was reported: nothing to add to that.
+        if let Some(writer) = &mut self.writer {
+            let _ = writer.write_status();
+        }
+    }
+
+    /// Marks the run as finished.
+    pub(crate) fn finish(&mut self) -> Result<(), HookError> {
+        self.writer()?.finish().map_err(HookError::Publish)
+    }
+
+    fn writer(&mut self) -> Result<&mut RunWriter, HookError> {
+        match &mut self.writer {
+            Some(writer) => Ok(writer),
+            closed => Ok(closed.insert(self.settings.create()?)),
+        }
+    }
+}
+
+fn write(writer: &mut RunWriter, what: Snapshot, weights: &[u8]) -> Result<(), CheckpointError> {
+    match writer.publish(what.clone(), weights) {
+        // Thousands of tensors outgrow a manifest. Their list is a convenience, the weights are not.
+        Err(CheckpointError::TooLarge { .. }) if !what.parameters.is_empty() => {
+            let bare = Snapshot {
+                parameters: Vec::new(),
+                ..what
+            };
+            writer.publish(bare, weights).map(drop)
+        }
+        published => published.map(drop),
+    }
+}
+
+/// The parameters as a record holds them: the same walk, names and transformation as Burn's own
+/// collector, which keeps its result to itself.
+fn parameters(tape: &Tape) -> Vec<Parameter> {
+    let mut lister = Lister::default();
+    tape.visit(&mut lister);
+    lister.parameters
+}
+
+#[derive(Default)]
+struct Lister {
+    path: Vec<String>,
+    parameters: Vec<Parameter>,
+}
+
+impl Lister {
+    fn list<T: BurnParameter>(&mut self, param: &Param<T>, dtype: impl FnOnce(&T) -> DType) {
+        let saved = param.transform_for_save().val();
+        self.parameters.push(Parameter {
+            name: self.path.join("."),
+            shape: saved.shape().to_vec(),
+            dtype: dtype(&saved).name().to_string(),
+        });
+    }
+}
+
+impl ModuleVisitor for Lister {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.list(param, |tensor| tensor.dtype());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.list(param, |tensor| tensor.dtype());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.list(param, |tensor| tensor.dtype());
+    }
+}

@@ -1,0 +1,223 @@
+//! The hook as a training strategy for Burn's `SupervisedTraining`.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use burn::train::metric::{Adaptor, LossInput};
+use burn::train::{
+    EventProcessorTraining, Learner, LearnerEvent, LearnerModel, SupervisedLearningStrategy,
+    SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader, TrainStep,
+    TrainingComponents, TrainingStrategy, ValidLoader,
+};
+
+use crate::epoch::{self, LossOf, Watch};
+use crate::hook::Hook;
+use crate::queue::{Ending, Moment};
+
+/// Trains as Burn's built-in single-device strategy does, and shows each step to a [`Hook`].
+///
+/// Events, gradient accumulation, interruption, checkpointers and early stopping are the built-in
+/// strategy's, in the same order. [`MirrorwatchExt`] installs it in one line; build it by hand to
+/// combine an explicit device with a model whose output has no loss.
+pub struct WatchedStrategy<M: LearnerModel> {
+    hook: Hook,
+    device: Option<Device>,
+    loss_of: Option<LossOf<M>>,
+}
+
+impl<M: LearnerModel> WatchedStrategy<M> {
+    /// A strategy that trains on the device of the learner's model and reports no training loss.
+    pub fn new(hook: &Hook) -> Self {
+        Self {
+            hook: hook.clone(),
+            device: None,
+            loss_of: None,
+        }
+    }
+
+    /// Trains on `device`, with autodiff enabled if it is not.
+    #[must_use]
+    pub fn on(mut self, device: Device) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// Reports the training loss that the model's output provides for Burn's `LossMetric`. The
+    /// metric itself need not be registered.
+    #[must_use]
+    pub fn with_loss(mut self) -> Self
+    where
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+    {
+        self.loss_of = Some(|output| output.adapt());
+        self
+    }
+}
+
+impl<M: LearnerModel> From<WatchedStrategy<M>> for TrainingStrategy<M> {
+    fn from(strategy: WatchedStrategy<M>) -> Self {
+        TrainingStrategy::Custom(Arc::new(strategy))
+    }
+}
+
+/// Adds a [`Hook`] to Burn's [`SupervisedTraining`] in one line.
+///
+/// # What the line replaces
+///
+/// The training strategy, and nothing else: checkpointers, checkpointing strategy, interrupter,
+/// metrics, loggers and early stopping stay as they are. A strategy set before this line is replaced,
+/// and one set after it takes the hook out again. Training runs on one device: several devices are
+/// not supported yet, and a multi-device or distributed strategy set before becomes training on the
+/// first device of the model.
+///
+/// # Gradient checkpointing
+///
+/// Burn tells a custom strategy nothing about `.gradient_checkpointing()`. To have both, name the
+/// device: `.mirrorwatch_on(&hook, device.autodiff().gradient_checkpointing())`.
+pub trait MirrorwatchExt<M: LearnerModel>: Sized {
+    /// Publishes the training through `hook`, on the device of the learner's model.
+    fn mirrorwatch(self, hook: &Hook) -> Self
+    where
+        <M as TrainStep>::Output: Adaptor<LossInput>;
+
+    /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), training on `device`.
+    fn mirrorwatch_on(self, hook: &Hook, device: Device) -> Self
+    where
+        <M as TrainStep>::Output: Adaptor<LossInput>;
+
+    /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), for a model whose output has no loss. The
+    /// manifests then have no training loss.
+    fn mirrorwatch_without_loss(self, hook: &Hook) -> Self;
+}
+
+impl<M: LearnerModel> MirrorwatchExt<M> for SupervisedTraining<M> {
+    fn mirrorwatch(self, hook: &Hook) -> Self
+    where
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+    {
+        self.with_training_strategy(WatchedStrategy::new(hook).with_loss().into())
+    }
+
+    fn mirrorwatch_on(self, hook: &Hook, device: Device) -> Self
+    where
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+    {
+        self.with_training_strategy(WatchedStrategy::new(hook).with_loss().on(device).into())
+    }
+
+    fn mirrorwatch_without_loss(self, hook: &Hook) -> Self {
+        self.with_training_strategy(WatchedStrategy::new(hook).into())
+    }
+}
+
+impl<M: LearnerModel> SupervisedLearningStrategy<M> for WatchedStrategy<M> {
+    // Follows `burn-train` 0.22.1, `learner/supervised/strategies/single/strategy.rs`. The calls to
+    // `watch` and the end of the hook are ours.
+    fn fit(
+        &self,
+        training_components: TrainingComponents<M>,
+        mut learner: Learner<M>,
+        dataloader_train: TrainLoader<M>,
+        dataloader_valid: ValidLoader<M>,
+        starting_epoch: usize,
+    ) -> (M, SupervisedTrainingEventProcessor<M>) {
+        let device = match &self.device {
+            Some(device) => device.clone(),
+            // Burn's default, which has already looked at this device before it calls us.
+            None => learner.model().devices()[0].clone(),
+        };
+        let device = match device.is_autodiff() {
+            true => device,
+            false => device.autodiff(),
+        };
+
+        let dataloader_train = dataloader_train.to_device(&device);
+        let train_total_items = dataloader_train.num_items();
+        let dataloader_valid = dataloader_valid.to_device(&device.clone().inner());
+        let valid_total_items = dataloader_valid.num_items();
+        learner.fork(&device);
+        let mut event_processor = training_components.event_processor;
+        let mut checkpointer = training_components.checkpointer;
+        let mut early_stopping = training_components.early_stopping;
+        let interrupter = &training_components.interrupter;
+
+        self.hook.start();
+        let mut watch = Watch {
+            hook: &self.hook,
+            loss_of: self.loss_of,
+            step: 0,
+            unseen: false,
+        };
+        let mut last_epoch = starting_epoch;
+
+        for epoch in starting_epoch..=training_components.num_epochs {
+            last_epoch = epoch;
+            interrupter.fail_on_error(event_processor.process_train(LearnerEvent::StartSplit {
+                epoch_number: epoch,
+                total_items: train_total_items,
+            }));
+            epoch::train(
+                &dataloader_train,
+                training_components.grad_accumulation,
+                &mut learner,
+                epoch,
+                &mut event_processor,
+                interrupter,
+                &mut watch,
+            );
+            interrupter.fail_on_error(event_processor.process_train(LearnerEvent::EndSplit(epoch)));
+
+            if interrupter.should_stop() {
+                if let Some(interruption) = interrupter.interruption() {
+                    let reason = interruption.reason.as_deref().unwrap_or("reason unknown");
+                    tracing::info!("Training interrupted: {reason}");
+                }
+                break;
+            }
+
+            interrupter.fail_on_error(event_processor.process_valid(LearnerEvent::StartSplit {
+                epoch_number: epoch,
+                total_items: valid_total_items,
+            }));
+            epoch::validate(
+                &dataloader_valid,
+                &learner,
+                epoch,
+                &mut event_processor,
+                interrupter,
+            );
+            interrupter.fail_on_error(event_processor.process_valid(LearnerEvent::EndSplit(epoch)));
+            interrupter.fail_on_error(event_processor.process_train(LearnerEvent::EndEpoch(epoch)));
+            if checkpointer.is_some() || early_stopping.is_some() {
+                interrupter.fail_on_error(event_processor.flush());
+            }
+
+            watch.take(epoch, Moment::EpochEnd, &learner);
+
+            if interrupter.should_stop() {
+                break;
+            }
+
+            if let Some(checkpointer) = &mut checkpointer {
+                checkpointer.checkpoint(&learner, epoch, &training_components.event_store);
+            }
+
+            if let Some(early_stopping) = &mut early_stopping
+                && early_stopping.should_stop(epoch, &training_components.event_store)
+            {
+                break;
+            }
+        }
+
+        // An epoch cut short still ends in weights that someone may want to look at.
+        if watch.unseen {
+            watch.take(last_epoch, Moment::Step, &learner);
+        }
+        self.hook.end(match interrupter.error() {
+            None => Ending::Complete,
+            Some(_) => Ending::Broken,
+        });
+
+        (learner.model(), event_processor)
+    }
+}

@@ -1,0 +1,199 @@
+//! The writer thread: the only place that waits for devices and disks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+
+use crate::error::HookError;
+use crate::loss::{LossSample, Losses};
+use crate::publisher::Publisher;
+use crate::queue::{Checkpoint, Ending, Event, Moment, Next, Queue, Queued};
+use crate::stats::Counters;
+
+/// What the training thread and the writer thread share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    queue: Mutex<Queue>,
+    pub(crate) counters: Counters,
+}
+
+impl Shared {
+    // Held for a few instructions at a time, never while serialising or writing.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The training side of the hand-over. No method but [`finish`](Writer::finish) ever waits.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    wake: Sender<()>,
+    /// Says when the thread has come to its end; closes without a word if it died.
+    ended: Receiver<()>,
+}
+
+impl Writer {
+    pub(crate) fn spawn(shared: Arc<Shared>, publisher: Publisher) -> Result<Self, HookError> {
+        let (wake, woken) = bounded(1);
+        let (end, ended) = bounded(1);
+        let for_thread = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("mirrorwatch-writer".to_string())
+            .spawn(move || {
+                run(&for_thread, publisher, &woken, &end);
+            })
+            .map_err(HookError::Spawn)?;
+        Ok(Self {
+            shared,
+            wake,
+            ended,
+        })
+    }
+
+    /// Hands over a loss, or leaves it out when too many are waiting.
+    pub(crate) fn offer_loss(&self, sample: LossSample) -> Result<(), HookError> {
+        let queued = self.shared.queue().push_loss(sample);
+        match queued {
+            Queued::Quietly => Ok(()),
+            Queued::Wake => self.wake(),
+            Queued::Refused => {
+                self.shared.counters.loss_dropped();
+                self.wake()
+            }
+        }
+    }
+
+    /// Hands over a checkpoint, which may displace an older one that is still waiting.
+    pub(crate) fn offer(&self, checkpoint: Checkpoint) -> Result<(), HookError> {
+        let checkpoint = Box::new(checkpoint);
+        let displaced = self.shared.queue().push_checkpoint(checkpoint);
+        if displaced.is_some() {
+            self.shared.counters.dropped(1);
+        }
+        self.wake()
+    }
+
+    /// Waits until everything handed over is written, for at most `limit`.
+    /// After the limit the thread goes on by itself.
+    pub(crate) fn finish(self, limit: Duration, ending: Ending) -> Result<(), HookError> {
+        self.shared.queue().end(ending);
+        // A dead writer shows below.
+        let _ = self.wake();
+        let result = match self.ended.recv_timeout(limit) {
+            Ok(()) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => return Err(HookError::TimedOut(limit)),
+            Err(RecvTimeoutError::Disconnected) => Err(HookError::WriterDied),
+        };
+        self.abandon();
+        result
+    }
+
+    /// Empties the queue of a writer that has ended, and counts what it left behind.
+    pub(crate) fn abandon(&self) {
+        let left = std::mem::take(&mut *self.shared.queue());
+        let checkpoints = left.checkpoints().count() as u64;
+        self.shared.counters.dropped(checkpoints);
+    }
+
+    fn wake(&self) -> Result<(), HookError> {
+        match self.wake.try_send(()) {
+            // Full means that the writer has yet to answer an earlier call.
+            Ok(()) | Err(TrySendError::Full(())) => Ok(()),
+            Err(TrySendError::Disconnected(())) => Err(HookError::WriterDied),
+        }
+    }
+
+    /// Makes the thread end as if it had crashed, and waits until it has.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) {
+        self.shared.queue().push_death();
+        let _ = self.wake();
+        let _ = self.ended.recv_timeout(Duration::from_secs(10));
+    }
+}
+
+fn run(shared: &Shared, mut publisher: Publisher, woken: &Receiver<()>, end: &Sender<()>) {
+    // The run should be visible before its first checkpoint; a failure is met again, and counted
+    // again, at each checkpoint.
+    if let Err(error) = contain("opening the run", || publisher.open()) {
+        shared.counters.failed(&error);
+    }
+
+    let mut losses = Losses::default();
+    loop {
+        let next = shared.queue().next();
+        match next {
+            Next::Work(Event::Loss(sample)) => {
+                // A loss that cannot be read is missing from a mean; no checkpoint is lost by it.
+                if let Err(error) = contain("reading a loss", || {
+                    losses.add(&sample);
+                    Ok(())
+                }) {
+                    tracing::debug!(%error, "a training loss is left out");
+                }
+            }
+            Next::Work(Event::Checkpoint(checkpoint)) => {
+                let loss = reported_loss(&mut losses, &checkpoint);
+                let done = contain("writing a checkpoint", || {
+                    publisher.count(&shared.counters.read());
+                    publisher.publish(*checkpoint, loss)
+                });
+                match done {
+                    Ok(remark) => shared.counters.published(remark.as_ref()),
+                    Err(error) => {
+                        shared.counters.failed(&error);
+                        publisher.count(&shared.counters.read());
+                        publisher.say_so();
+                    }
+                }
+            }
+            #[cfg(test)]
+            Next::Work(Event::Die) => return,
+            Next::Wait => {
+                if woken.recv().is_err() {
+                    return;
+                }
+            }
+            Next::End(ending) => {
+                publisher.count(&shared.counters.read());
+                let ended = contain("ending the run", || match ending {
+                    Ending::Complete => publisher.finish(),
+                    Ending::Broken => Ok(publisher.say_so()),
+                });
+                if let Err(error) = ended {
+                    shared.counters.failed(&error);
+                }
+                // The other side may have stopped waiting.
+                let _ = end.send(());
+                return;
+            }
+        }
+    }
+}
+
+/// The loss to put into a manifest: what the caller said, else the mean that fits the moment.
+fn reported_loss(losses: &mut Losses, checkpoint: &Checkpoint) -> Option<f64> {
+    let mean = match checkpoint.moment {
+        Moment::Step => losses.since_checkpoint(checkpoint.epoch),
+        Moment::EpochEnd => losses.of_epoch(checkpoint.epoch),
+    };
+    losses.checkpoint();
+    checkpoint.loss.or(mean)
+}
+
+/// Runs `action`, turning a panic into an error.
+///
+/// Burn panics where a device or a lazily read file fails. What `action` leaves half done is only
+/// ever our own state: at worst one checkpoint or one mean is lost.
+pub(crate) fn contain<T>(
+    during: &'static str,
+    action: impl FnOnce() -> Result<T, HookError>,
+) -> Result<T, HookError> {
+    match catch_unwind(AssertUnwindSafe(action)) {
+        Ok(result) => result,
+        Err(payload) => Err(HookError::from_panic(during, payload.as_ref())),
+    }
+}

@@ -1,0 +1,172 @@
+//! The accept loop: who gets in, and how the server comes to an end.
+
+use crate::connection::{Shared, serve};
+use crate::limits::after;
+use crate::server::Counters;
+use std::io::{self, Read, Write};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
+
+/// Sent to connections over the limit.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
+    content-length: 21\r\nretry-after: 5\r\nconnection: close\r\n\r\ntoo many connections\n";
+
+/// Most bytes of a refused request to read, so that closing does not reset the connection.
+const REFUSED_BYTES: usize = 4096;
+
+/// Accepts connections until `stop` changes, then lets the open ones finish.
+///
+/// Returns the number of connections that were cut because they did not finish in time.
+///
+/// # Arguments
+///
+/// * `stop` - changes when the server is to stop.
+/// * `drain` - read after that: how long open requests may still take.
+pub(crate) async fn run(
+    listener: TcpListener,
+    shared: Rc<Shared>,
+    mut stop: watch::Receiver<bool>,
+    drain: impl FnOnce() -> Duration,
+) -> usize {
+    let mut connections = JoinSet::new();
+    let mut backoff = Backoff::default();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.changed() => break,
+            // Without this the results of finished connections would pile up.
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, remote)) => {
+                    backoff = Backoff::default();
+                    let Some(guard) = OpenGuard::enter(&shared) else {
+                        refuse(stream);
+                        continue;
+                    };
+                    // Pages are written in one go; waiting to fill a packet only delays them.
+                    let _ = stream.set_nodelay(true);
+                    let (shared, stop) = (Rc::clone(&shared), stop.clone());
+                    connections.spawn_local(async move {
+                        serve(stream, remote, shared, stop).await;
+                        drop(guard);
+                    });
+                }
+                Err(error) => {
+                    let Some(pause) = backoff.after(&error) else { continue };
+                    tracing::warn!(%error, ?pause, "cannot accept connections");
+                    if timeout(pause, stop.changed()).await.is_ok() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    // From here on clients are refused by the system instead of waiting in its queue.
+    drop(listener);
+    let deadline = after(drain());
+    let all_done = async { while connections.join_next().await.is_some() {} };
+    match timeout_at(deadline, all_done).await {
+        Ok(()) => 0,
+        Err(_) => connections.len(),
+    }
+}
+
+/// Counts a connection as open for as long as it lives, however its task ends.
+struct OpenGuard(Arc<Counters>);
+
+impl OpenGuard {
+    /// Returns `None`, and counts the rejection, if all places are taken.
+    fn enter(shared: &Shared) -> Option<OpenGuard> {
+        let counters = Arc::clone(&shared.counters);
+        let most = u64::try_from(shared.limits.max_connections).unwrap_or(u64::MAX);
+        // Only this thread adds, so nothing can come between the look and the addition.
+        if counters.open_connections.load(Ordering::Relaxed) >= most {
+            counters
+                .rejected_connections
+                .fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        counters.open_connections.fetch_add(1, Ordering::Relaxed);
+        Some(OpenGuard(counters))
+    }
+}
+
+impl Drop for OpenGuard {
+    fn drop(&mut self) {
+        self.0.open_connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tries to say why, without waiting for anything: the buffer of a new socket takes the answer at
+/// once or the client goes without.
+fn refuse(stream: TcpStream) {
+    // The runtime does not yet know what a new socket is ready for; the plain one just tries.
+    let Ok(mut stream) = stream.into_std() else {
+        return;
+    };
+    let _ = stream.write(BUSY);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let _ = stream.read(&mut [0; REFUSED_BYTES]);
+}
+
+/// The pause after a failed accept. Running out of file descriptors leaves the connection in the
+/// queue, so that the next accept fails at once: without a pause the loop would spin.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// Returns `None` for an error that concerns only the one connection.
+    fn after(&mut self, error: &io::Error) -> Option<Duration> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionReset | Interrupted
+        ) {
+            return None;
+        }
+        let doubled = Self::FIRST.saturating_mul(2_u32.saturating_pow(self.failures));
+        self.failures = self.failures.saturating_add(1);
+        Some(doubled.min(Self::LONGEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUSY, Backoff};
+    use std::io::{Error, ErrorKind};
+    use std::time::Duration;
+
+    #[test]
+    fn the_pause_grows_up_to_a_second() {
+        let mut backoff = Backoff::default();
+        let full = Error::other("too many open files");
+        let pauses: Vec<_> = (0..40).filter_map(|_| backoff.after(&full)).collect();
+        assert_eq!(pauses.len(), 40);
+        assert_eq!(
+            pauses[..2],
+            [Duration::from_millis(50), Duration::from_millis(100)]
+        );
+        assert_eq!(pauses[39], Duration::from_secs(1));
+        assert_eq!(
+            backoff.after(&Error::from(ErrorKind::ConnectionAborted)),
+            None
+        );
+    }
+
+    #[test]
+    fn the_refusal_is_as_long_as_it_says() {
+        assert!(BUSY.ends_with(b"\r\n\r\ntoo many connections\n"));
+        assert_eq!("too many connections\n".len(), 21);
+    }
+}

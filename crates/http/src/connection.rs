@@ -1,0 +1,229 @@
+//! One connection: its requests, its time, and the way to the handler.
+
+use crate::clock::{Clock, Timed};
+use crate::limits::Limits;
+use crate::request::{Method, Request};
+use crate::response::{Response, WireBody};
+use crate::server::Counters;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+/// Hyper panics on a smaller buffer.
+const SMALLEST_BUFFER: usize = 8192;
+
+/// What the caller of [`crate::Server::start`] gives.
+pub(crate) type Handler = dyn Fn(&Request) -> Response + Send + Sync;
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) handler: Arc<Handler>,
+    pub(crate) limits: Limits,
+    pub(crate) counters: Arc<Counters>,
+    /// One for each handler that may run. A permit travels with its handler and not with the
+    /// request, so that handlers whose clients have gone still count.
+    pub(crate) permits: Arc<Semaphore>,
+}
+
+/// An answer, and whether the connection must end with it.
+struct Answer {
+    response: Response,
+    close: bool,
+}
+
+impl Answer {
+    fn keep(response: Response) -> Answer {
+        Answer {
+            response,
+            close: false,
+        }
+    }
+
+    /// For refusals that leave part of the request unread.
+    fn close(status: u16, text: &str) -> Answer {
+        Answer {
+            response: Response::text(text).with_status(status),
+            close: true,
+        }
+    }
+}
+
+/// Serves a connection until it ends, its time is up or the server stops.
+///
+/// # Arguments
+///
+/// * `socket` - the transport; anything that reads and writes.
+/// * `stop` - changes when the server begins to stop.
+pub(crate) async fn serve<S>(
+    socket: S,
+    remote: SocketAddr,
+    shared: Rc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let clock = Clock::new(&shared.limits);
+    let limits = &shared.limits;
+    let io = TokioIo::new(Timed::new(socket, clock.clone()));
+    let service = service_fn(|request| {
+        let shared = Rc::clone(&shared);
+        let clock = clock.clone();
+        async move {
+            clock.handling();
+            shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+            let answer = answer(&shared, remote, request).await;
+            clock.responding(answer.close);
+            Ok::<hyper::Response<WireBody>, Infallible>(answer.response.into_wire(answer.close))
+        }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        // `printf ... | nc` closes its sending side right after the request.
+        .half_close(true)
+        .max_header_size(limits.max_header_bytes)
+        .max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER))
+        .serve_connection(io, service);
+
+    let mut connection = pin!(connection);
+    let mut expired = pin!(clock.expired());
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            // The clock is to be asked after the connection, see `Clock::expired`.
+            biased;
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(%remote, %error, "connection ended");
+                }
+                return;
+            }
+            () = expired.as_mut() => {
+                tracing::debug!(%remote, "connection closed: out of time");
+                return;
+            }
+            _ = stop.changed(), if !stopping => {
+                // A client that is still sending headers gets no answer: a slow one could hold
+                // up the exit for the whole header timeout.
+                if clock.in_head() {
+                    return;
+                }
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Decides what a request gets.
+async fn answer(shared: &Shared, remote: SocketAddr, request: hyper::Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    let method = match head.method {
+        hyper::Method::GET => Method::Get,
+        hyper::Method::HEAD => Method::Head,
+        _ => {
+            let text = "method not allowed; this server has only pages to read\n";
+            let response = Response::text(text)
+                .with_status(405)
+                .with_header("allow", "GET, HEAD");
+            return Answer {
+                response,
+                close: !body.is_end_stream(),
+            };
+        }
+    };
+    if let Some(refusal) = discard(&shared.limits, body).await {
+        return refusal;
+    }
+    let (path, query) = (head.uri.path(), head.uri.query());
+    match Request::from_parts(method, path, query, head.headers, remote) {
+        Ok(request) => Answer::keep(run_handler(shared, request).await),
+        Err(reason) => Answer::keep(Response::text(format!("{reason}\n")).with_status(400)),
+    }
+}
+
+/// Reads and forgets a body, so that the connection can be used again; or refuses it.
+async fn discard(limits: &Limits, mut body: Incoming) -> Option<Answer> {
+    let too_large = || Some(Answer::close(413, "request body too large\n"));
+    let largest = u64::try_from(limits.max_body_bytes).unwrap_or(u64::MAX);
+    // What the client announces, before a byte of it is read.
+    if body.size_hint().lower() > largest {
+        return too_large();
+    }
+    let read_all = async {
+        let mut left = limits.max_body_bytes;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return Some(Answer::close(400, "malformed request body\n"));
+            };
+            let length = frame.data_ref().map_or(0, |data| data.len());
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return too_large(),
+            }
+        }
+        None
+    };
+    match timeout(limits.idle_timeout, read_all).await {
+        Ok(refusal) => refusal,
+        Err(_) => Some(Answer::close(408, "request body took too long\n")),
+    }
+}
+
+/// Runs the handler on a thread of its own: rendering many metrics may take long, and on the
+/// server's only thread it would hold up the health check.
+async fn run_handler(shared: &Shared, request: Request) -> Response {
+    let handler = Arc::clone(&shared.handler);
+    let permits = Arc::clone(&shared.permits);
+    let (method, path) = (request.method, request.path.clone());
+    let run = async {
+        let Ok(permit) = permits.acquire_owned().await else {
+            // The semaphore is never closed.
+            return Response::internal_error();
+        };
+        let task = spawn_blocking(move || {
+            let _permit = permit;
+            handler(&request)
+        });
+        match task.await {
+            Ok(response) => response,
+            Err(error) => {
+                let message = match error.try_into_panic() {
+                    Ok(panic) => panic_message(panic.as_ref()),
+                    Err(error) => error.to_string(),
+                };
+                tracing::error!(%method, path, message, "the handler of a page panicked");
+                Response::internal_error()
+            }
+        }
+    };
+    match timeout(shared.limits.idle_timeout, run).await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::warn!(%method, path, "the handler of a page took too long");
+            Response::text("the page is not ready in time\n").with_status(503)
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        return (*text).to_owned();
+    }
+    match panic.downcast_ref::<String>() {
+        Some(text) => text.clone(),
+        None => "panic without a message".to_owned(),
+    }
+}

@@ -1,0 +1,240 @@
+use crate::accept;
+use crate::connection::{Handler, Shared};
+use crate::error::HttpError;
+use crate::limits::Limits;
+use crate::request::Request;
+use crate::response::Response;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+
+/// A socket that listens, and what is needed to serve it.
+///
+/// Between [`Server::bind`] and [`Server::start`] clients can connect; they wait.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    limits: Limits,
+}
+
+impl Server {
+    /// Opens the listening socket.
+    ///
+    /// # Arguments
+    ///
+    /// * `addr` - `host:port`; port 0 takes any free one, see [`Server::local_addr`].
+    pub fn bind(addr: &str) -> Result<Server, HttpError> {
+        let candidates = resolve(addr)?;
+        let bound = TcpListener::bind(candidates.as_slice()).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            let local_addr = listener.local_addr()?;
+            Ok(Server {
+                listener,
+                local_addr,
+                limits: Limits::default(),
+            })
+        });
+        bound.map_err(|reason| HttpError::from_bind(addr, reason))
+    }
+
+    /// Replaces the default limits.
+    pub fn with_limits(mut self, limits: Limits) -> Server {
+        self.limits = limits.sane();
+        self
+    }
+
+    /// The address that the server listens on, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Starts to answer, on a thread named `mirrorwatch-http`.
+    ///
+    /// # Arguments
+    ///
+    /// * `handler` - makes the page for a request. It may block: it runs on one of
+    ///   [`Limits::max_handlers`] further threads. If it panics, the client gets a 500; if it
+    ///   takes longer than [`Limits::idle_timeout`], a 503, and it still runs to its end.
+    pub fn start<F>(self, handler: F) -> Result<Handle, HttpError>
+    where
+        F: Fn(&Request) -> Response + Send + Sync + 'static,
+    {
+        let handler: Arc<Handler> = Arc::new(handler);
+        let counters = Arc::new(Counters::default());
+        let drain = Arc::new(OnceLock::new());
+        let (stop, stopped) = watch::channel(false);
+        // The runtime lives and dies on its thread: dropping one inside another, which is where
+        // the caller may be, panics.
+        let (report, started) = mpsc::sync_channel(1);
+        let local_addr = self.local_addr;
+        let thread_counters = Arc::clone(&counters);
+        let thread_drain = Arc::clone(&drain);
+        let serve = move || {
+            let (runtime, listener) = match set_up(&self.limits, self.listener) {
+                Ok(parts) => parts,
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                    return 0;
+                }
+            };
+            let _ = report.send(Ok(()));
+            let permits = Arc::new(Semaphore::new(self.limits.max_handlers));
+            let shared = Shared {
+                handler,
+                limits: self.limits,
+                counters: thread_counters,
+                permits,
+            };
+            let drain = move || thread_drain.get().copied().unwrap_or_default();
+            let connections = LocalSet::new();
+            let server = accept::run(listener, Rc::new(shared), stopped, drain);
+            let cut = connections.block_on(&runtime, server);
+            drop(connections);
+            // A handler that never returns must not keep the process from exiting.
+            runtime.shutdown_background();
+            cut
+        };
+        let thread = thread::Builder::new()
+            .name("mirrorwatch-http".to_owned())
+            .spawn(serve);
+        let thread = thread.map_err(|reason| HttpError::Start { reason })?;
+        match started.recv() {
+            Ok(Ok(())) => Ok(Handle {
+                thread: Some(thread),
+                stop,
+                drain,
+                counters,
+                local_addr,
+            }),
+            Ok(Err(reason)) => Err(HttpError::Start { reason }),
+            Err(_) => Err(HttpError::Start {
+                reason: io::Error::other("the thread ended early"),
+            }),
+        }
+    }
+}
+
+/// A running server. Dropping it stops the server at once, without waiting for open requests.
+#[derive(Debug)]
+pub struct Handle {
+    thread: Option<JoinHandle<usize>>,
+    stop: watch::Sender<bool>,
+    /// How long open requests may take once `stop` has changed.
+    drain: Arc<OnceLock<Duration>>,
+    counters: Arc<Counters>,
+    local_addr: SocketAddr,
+}
+
+impl Handle {
+    /// Stops accepting, lets open requests finish and waits for the server's thread.
+    ///
+    /// Idle connections and half-sent requests are closed at once. Returns whether every open
+    /// request was answered; `false` means that some were cut after `timeout`. A handler that is
+    /// still running then keeps its thread until it returns, but nobody waits for it.
+    ///
+    /// # Arguments
+    ///
+    /// * `timeout` - how long open requests may still take.
+    pub fn shutdown(mut self, timeout: Duration) -> bool {
+        self.stop_and_join(timeout) == Some(0)
+    }
+
+    /// What the server has done so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            requests: self.counters.requests.load(Ordering::Relaxed),
+            rejected_connections: self.counters.rejected_connections.load(Ordering::Relaxed),
+            open_connections: self.counters.open_connections.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The address that the server listens on, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Returns the number of connections that were cut, or `None` if there is nothing to join.
+    fn stop_and_join(&mut self, timeout: Duration) -> Option<usize> {
+        let thread = self.thread.take()?;
+        let _ = self.drain.set(timeout);
+        let _ = self.stop.send(true);
+        // A handle that its own handler owned may be dropped by the server's thread.
+        if thread.thread().id() == thread::current().id() {
+            return None;
+        }
+        thread.join().ok()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Handlers run elsewhere, so that this thread has nothing to be stuck in.
+        self.stop_and_join(Duration::ZERO);
+    }
+}
+
+/// A snapshot of the server's counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests with well-formed headers, whatever the answer was.
+    pub requests: u64,
+    /// Connections refused because [`Limits::max_connections`] were open.
+    pub rejected_connections: u64,
+    /// Connections open now.
+    pub open_connections: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: AtomicU64,
+    pub(crate) rejected_connections: AtomicU64,
+    pub(crate) open_connections: AtomicU64,
+}
+
+fn set_up(
+    limits: &Limits,
+    listener: TcpListener,
+) -> io::Result<(Runtime, tokio::net::TcpListener)> {
+    let runtime = Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .thread_name("mirrorwatch-page")
+        .max_blocking_threads(limits.max_handlers)
+        .build()?;
+    let listener = {
+        let _context = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    Ok((runtime, listener))
+}
+
+fn resolve(addr: &str) -> Result<Vec<SocketAddr>, HttpError> {
+    if let Ok(addr) = addr.parse() {
+        return Ok(vec![addr]);
+    }
+    let not_an_address = || HttpError::NotAnAddress {
+        addr: addr.to_owned(),
+    };
+    let (host, port) = addr.rsplit_once(':').ok_or_else(not_an_address)?;
+    let port: u16 = port.parse().map_err(|_| not_an_address())?;
+    // A colon left in the host is an IPv6 address without its brackets.
+    if host.is_empty() || host.contains(':') {
+        return Err(not_an_address());
+    }
+    match (host, port).to_socket_addrs() {
+        Ok(found) => Ok(found.collect()),
+        Err(reason) => Err(HttpError::UnknownHost {
+            addr: addr.to_owned(),
+            reason,
+        }),
+    }
+}

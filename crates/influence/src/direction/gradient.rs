@@ -1,0 +1,36 @@
+//! `gradient`: one step down the probe's cross-entropy, as in Forward-INF.
+
+use burn::tensor::activation::log_softmax;
+
+use super::{Direction, Probe, Step, step};
+use crate::error::InfluenceError;
+use crate::score::{self, Score};
+use crate::task::Task;
+
+/// One step against the gradient of the mean cross-entropy on the probe.
+///
+/// Source: Ko et al., "The Mirrored Influence Hypothesis", CVPR 2024, with three differences: the
+/// fork is in evaluation semantics, one step serves the whole fold instead of one sample, and the
+/// score keeps its sign, which is what tells harmful from helpful.
+pub struct Gradient;
+
+impl<T: Task> Direction<T> for Gradient {
+    fn name(&self) -> &'static str {
+        "gradient"
+    }
+
+    fn score(&self) -> &'static dyn Score {
+        &score::Delta
+    }
+
+    fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
+        step::normalised(
+            probe,
+            |logits, labels| {
+                let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
+                picked.mean().neg()
+            },
+            &score::Delta,
+        )
+    }
+}

@@ -1,0 +1,149 @@
+//! Directions: the weight change v that the probe set asks for.
+//!
+//! Each direction is one file here and one line in [`all`].
+
+mod finetune;
+mod gradient;
+mod margin;
+mod step;
+
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use crate::error::InfluenceError;
+use crate::score::{Score, View};
+use crate::sweep::{Outputs, SweepOptions, read_items, sweep};
+use crate::task::{Labels, Set, Task, dataset};
+
+pub use finetune::Finetune;
+pub use gradient::Gradient;
+pub use margin::Margin;
+
+/// A way to turn probe samples into a weight change θ → θ + v.
+pub trait Direction<T: Task>: Send + Sync {
+    /// The name used in options, logs and results.
+    fn name(&self) -> &'static str;
+
+    /// The score that reads this direction best.
+    fn score(&self) -> &'static dyn Score;
+
+    /// Makes the fork at θ + v.
+    ///
+    /// # Errors
+    ///
+    /// A probe sample that cannot be read, outputs that are not finite, or no gradient at all.
+    fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError>;
+}
+
+/// A fork at θ + v and how it was chosen.
+pub struct Step<M> {
+    /// The model at θ + v, without autodiff.
+    pub model: M,
+    /// What was chosen and why, for logs and reports, for example `rho 0.01`.
+    pub choice: String,
+}
+
+/// All directions, by name. A new one is a new file and a line here.
+pub fn all<T: Task>() -> Vec<Box<dyn Direction<T>>> {
+    vec![Box::new(Gradient), Box::new(Margin), Box::new(Finetune)]
+}
+
+/// Finds a direction by name.
+///
+/// # Errors
+///
+/// Lists the known names when there is none of that name.
+pub fn by_name<T: Task>(name: &str) -> Result<Box<dyn Direction<T>>, InfluenceError> {
+    let mut known = Vec::new();
+    for direction in all::<T>() {
+        if direction.name() == name {
+            return Ok(direction);
+        }
+        known.push(direction.name());
+    }
+    Err(InfluenceError::Unknown {
+        kind: "direction",
+        name: name.to_string(),
+        known: known.join(", "),
+    })
+}
+
+/// What a direction may see: the model at θ and the probe samples of one fold.
+pub struct Probe<'a, T: Task> {
+    /// The task.
+    pub task: &'a T,
+    /// The model at θ, without autodiff. Never changed.
+    pub model: &'a T::Model,
+    /// All labels.
+    pub labels: &'a Labels,
+    /// Probe samples to learn from.
+    pub learnt: &'a [usize],
+    /// Probe samples to choose step length and depth on; never learnt from.
+    pub held_out: &'a [usize],
+    /// Outputs at θ of the held-out samples, in their order.
+    pub held_out_before: &'a Outputs,
+    /// The device to compute on, without autodiff.
+    pub device: &'a Device,
+    /// Samples in a forward batch.
+    pub batch_size: usize,
+    /// Seed of everything random in the direction (minibatch order).
+    pub seed: u64,
+    /// Set from elsewhere to stop.
+    pub cancel: &'a AtomicBool,
+}
+
+impl<T: Task> Probe<'_, T> {
+    /// A probe batch on the autodiff device and its labels as a tensor of shape `[B]`.
+    fn batch(&self, indices: &[usize]) -> Result<(T::Batch, Tensor<1, Int>), InfluenceError> {
+        let device = self.device.clone().autodiff();
+        let data = dataset(self.task, Set::Probe);
+        let items = read_items(data.as_ref(), Set::Probe, indices)?;
+        let mut labels = Vec::with_capacity(indices.len());
+        for &index in indices {
+            labels.push(self.labels.probe[index] as i64);
+        }
+        let count = labels.len();
+        let labels = Tensor::from_data(TensorData::new(labels, [count]), &device);
+        Ok((self.task.batch(items, &device), labels))
+    }
+
+    /// How well `score` tells right from wrong labels on the held-out probe samples after a step.
+    ///
+    /// Each held-out sample is scored once under its true label and once under every other
+    /// label; the figure is the chance that a wrong label scores above a right one (AUROC). It
+    /// needs no noisy label and no training sample, so choosing by it cannot peek at the truth.
+    fn judge(&self, model: &T::Model, score: &dyn Score) -> Result<f64, InfluenceError> {
+        let after = sweep(
+            self.task,
+            model,
+            Set::Probe,
+            self.held_out,
+            &self.labels.probe,
+            &SweepOptions {
+                device: self.device,
+                batch_size: self.batch_size,
+                progress: &|_| (),
+                cancel: self.cancel,
+            },
+        )?;
+        let mut scores = Vec::new();
+        let mut wrong = Vec::new();
+        let mut labels: Vec<usize> = self.held_out.iter().map(|&i| self.labels.probe[i]).collect();
+        for shift in 0..self.labels.classes {
+            let view = View::new(self.held_out_before, &after, &labels);
+            scores.extend(score.score(&view));
+            wrong.resize(scores.len(), shift > 0);
+            for label in &mut labels {
+                *label = (*label + 1) % self.labels.classes;
+            }
+        }
+        Ok(mirrorwatch_stats::ranking::auroc(&scores, &wrong).unwrap_or(0.5))
+    }
+}
+
+/// Back to plain evaluation, without autodiff.
+fn settle<M: Module>(model: &M) -> M {
+    model.valid()
+}

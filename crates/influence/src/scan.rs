@@ -1,0 +1,295 @@
+//! The scan: estimator = direction × sweep × score, cross-fitted over probe folds.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use burn::tensor::Device;
+
+use crate::direction::{self, Direction, Probe, Step};
+use crate::error::InfluenceError;
+use crate::folds::Folds;
+use crate::score::{self, Score, View};
+use crate::sweep::{Outputs, SweepOptions, arg_max, sweep};
+use crate::task::{Labels, Set, Task};
+
+/// A direction and the score that reads it, for example `finetune:after`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimator {
+    /// Name of the direction.
+    pub direction: String,
+    /// Name of the score.
+    pub score: String,
+}
+
+impl Estimator {
+    /// Reads `direction` or `direction:score`; without a score the direction's own is taken.
+    ///
+    /// # Errors
+    ///
+    /// A direction or score that does not exist, listing those that do.
+    pub fn parse<T: Task>(text: &str) -> Result<Self, InfluenceError> {
+        let (direction, score) = match text.split_once(':') {
+            Some((direction, score)) => (direction, Some(score)),
+            None => (text, None),
+        };
+        let found = direction::by_name::<T>(direction)?;
+        let score = match score {
+            Some(name) => score::by_name(name)?,
+            None => found.score(),
+        };
+        Ok(Self {
+            direction: direction.to_string(),
+            score: score.name().to_string(),
+        })
+    }
+}
+
+impl std::fmt::Display for Estimator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.direction, self.score)
+    }
+}
+
+/// What to compute and how.
+#[derive(Debug, Clone)]
+pub struct ScanConfig {
+    /// Estimators; the first one counts, the others are reported beside it.
+    pub estimators: Vec<Estimator>,
+    /// Probe folds, so also forks per direction.
+    pub folds: usize,
+    /// Samples in a forward batch.
+    pub batch_size: usize,
+    /// Seed of fold assignment and minibatch order; the same for all checkpoints of a run.
+    pub seed: u64,
+    /// Device to compute on, without autodiff.
+    pub device: Device,
+}
+
+/// What one estimator says of every sample.
+#[derive(Debug, Clone)]
+pub struct Estimate {
+    /// Which estimator.
+    pub estimator: Estimator,
+    /// Whether the probe scores may serve as a null distribution for it.
+    pub held_out_null: bool,
+    /// Mean score over forks of each training sample.
+    pub train: Vec<f32>,
+    /// Score of each probe sample from the fork that did not learn from it.
+    pub probe: Vec<f32>,
+    /// The label other than the given one that each training sample should most likely carry.
+    pub suggested: Vec<u32>,
+    /// What was chosen for each fork.
+    pub choices: Vec<String>,
+}
+
+/// The result of scanning one checkpoint.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Loss of each training sample at θ: what training itself sees.
+    pub train_losses: Vec<f32>,
+    /// z_y − max_{c≠y} z_c of each training sample at θ; positive = fitted.
+    pub train_margins: Vec<f32>,
+    /// Mean loss of the probe at θ, in nats.
+    pub probe_loss: f64,
+    /// Share of probe samples that are classified right at θ.
+    pub probe_accuracy: f64,
+    /// One estimate per configured estimator, in that order.
+    pub estimates: Vec<Estimate>,
+    /// Wall time of the bare forward sweep over the training set at θ.
+    pub base_sweep_seconds: f64,
+    /// Wall time of the whole scan.
+    pub seconds: f64,
+}
+
+/// Work of a scan in samples to pass forward, for progress bars.
+pub fn work(config: &ScanConfig, labels: &Labels) -> usize {
+    labels.train.len() * (1 + directions_of(config).len() * config.folds)
+}
+
+/// Scans the training set of `task` with `model` at one checkpoint.
+///
+/// The model is never changed. `progress` is told how many training samples were passed forward;
+/// `cancel` stops the scan between batches.
+///
+/// # Errors
+///
+/// An unknown estimator, unreadable data, outputs that are not finite, or cancellation.
+pub fn scan<T: Task>(
+    task: &T,
+    model: &T::Model,
+    labels: &Labels,
+    config: &ScanConfig,
+    progress: &dyn Fn(usize),
+    cancel: &AtomicBool,
+) -> Result<Scan, InfluenceError> {
+    let start = Instant::now();
+    let forward = SweepOptions {
+        device: &config.device,
+        batch_size: config.batch_size,
+        progress,
+        cancel,
+    };
+    let quiet = SweepOptions {
+        progress: &|_| (),
+        ..forward
+    };
+    let everything: Vec<usize> = (0..labels.train.len()).collect();
+    let base = sweep(task, model, Set::Training, &everything, &labels.train, &forward)?;
+    let base_sweep_seconds = start.elapsed().as_secs_f64();
+    let whole_probe: Vec<usize> = (0..labels.probe.len()).collect();
+    let probe_base = sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet)?;
+
+    let folds = Folds::stratified(&labels.probe, config.folds, config.seed);
+    let mut sums = Vec::new();
+    for estimator in &config.estimators {
+        sums.push(Sums::new(estimator, labels)?);
+    }
+    for name in directions_of(config) {
+        let direction = direction::by_name::<T>(&name)?;
+        for fold in 0..folds.count() {
+            let held_out = folds.held_out(fold);
+            let held_out_before = select(&probe_base, held_out);
+            let step = make_fork(
+                direction.as_ref(),
+                &Probe {
+                    task,
+                    model,
+                    labels,
+                    learnt: &folds.learnt(fold),
+                    held_out,
+                    held_out_before: &held_out_before,
+                    device: &config.device,
+                    batch_size: config.batch_size,
+                    seed: config.seed.wrapping_add(fold as u64),
+                    cancel,
+                },
+            )?;
+            let after = sweep(task, &step.model, Set::Training, &everything, &labels.train, &forward)?;
+            let held_out_after =
+                sweep(task, &step.model, Set::Probe, held_out, &labels.probe, &quiet)?;
+            let held_out_labels: Vec<usize> = held_out.iter().map(|&i| labels.probe[i]).collect();
+            let train = View::new(&base, &after, &labels.train);
+            let probe =
+                View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
+            for sum in &mut sums {
+                if sum.estimator.direction == name {
+                    sum.add(&train, &probe, held_out, &step.choice);
+                }
+            }
+        }
+    }
+    let mut estimates = Vec::new();
+    for sum in sums {
+        estimates.push(sum.finish(&labels.train, folds.count()));
+    }
+    Ok(Scan {
+        train_margins: margins(&base, &labels.train),
+        train_losses: base.losses,
+        probe_loss: probe_base.mean_loss(),
+        probe_accuracy: probe_base.accuracy(&labels.probe),
+        estimates,
+        base_sweep_seconds,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+fn make_fork<T: Task>(
+    direction: &dyn Direction<T>,
+    probe: &Probe<'_, T>,
+) -> Result<Step<T::Model>, InfluenceError> {
+    direction.step(probe)
+}
+
+/// The distinct directions of the estimators: two scores of one direction share its sweeps.
+fn directions_of(config: &ScanConfig) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for estimator in &config.estimators {
+        if !names.contains(&estimator.direction) {
+            names.push(estimator.direction.clone());
+        }
+    }
+    names
+}
+
+fn select(outputs: &Outputs, samples: &[usize]) -> Outputs {
+    let mut selected = Outputs {
+        classes: outputs.classes,
+        logits: Vec::with_capacity(samples.len() * outputs.classes),
+        losses: Vec::with_capacity(samples.len()),
+    };
+    for &sample in samples {
+        selected.logits.extend_from_slice(outputs.row(sample));
+        selected.losses.push(outputs.losses[sample]);
+    }
+    selected
+}
+
+fn margins(outputs: &Outputs, labels: &[usize]) -> Vec<f32> {
+    let mut margins = Vec::with_capacity(labels.len());
+    for (sample, &label) in labels.iter().enumerate() {
+        let row = outputs.row(sample);
+        let mut other = f32::NEG_INFINITY;
+        for (k, &z) in row.iter().enumerate() {
+            if k != label {
+                other = other.max(z);
+            }
+        }
+        margins.push(row[label] - other);
+    }
+    margins
+}
+
+/// Scores of one estimator summed over forks.
+struct Sums {
+    estimator: Estimator,
+    score: &'static dyn Score,
+    train: Vec<f32>,
+    probe: Vec<f32>,
+    /// Support for each class of each training sample, K per sample.
+    support: Vec<f32>,
+    choices: Vec<String>,
+}
+
+impl Sums {
+    fn new(estimator: &Estimator, labels: &Labels) -> Result<Self, InfluenceError> {
+        Ok(Self {
+            estimator: estimator.clone(),
+            score: score::by_name(&estimator.score)?,
+            train: vec![0.0; labels.train.len()],
+            probe: vec![0.0; labels.probe.len()],
+            support: vec![0.0; labels.train.len() * labels.classes],
+            choices: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, train: &View<'_>, probe: &View<'_>, held_out: &[usize], choice: &str) {
+        for (sum, score) in self.train.iter_mut().zip(self.score.score(train)) {
+            *sum += score;
+        }
+        for (&index, score) in held_out.iter().zip(self.score.score(probe)) {
+            self.probe[index] = score;
+        }
+        self.score.support(train, &mut self.support);
+        self.choices.push(choice.to_string());
+    }
+
+    fn finish(mut self, labels: &[usize], forks: usize) -> Estimate {
+        for sum in &mut self.train {
+            *sum /= forks as f32;
+        }
+        let classes = self.support.len() / labels.len().max(1);
+        let mut suggested = Vec::with_capacity(labels.len());
+        for (row, &label) in self.support.chunks_mut(classes).zip(labels) {
+            row[label] = f32::NEG_INFINITY;
+            suggested.push(arg_max(row) as u32);
+        }
+        Estimate {
+            estimator: self.estimator,
+            held_out_null: self.score.held_out_null(),
+            train: self.train,
+            probe: self.probe,
+            suggested,
+            choices: self.choices,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! `after`: the loss at θ + v.
+
+use super::{Score, View};
+use crate::sweep::cross_entropy;
+
+/// ℓ_i(θ + v): the loss of the given label after the step.
+pub struct After;
+
+impl Score for After {
+    fn name(&self) -> &'static str {
+        "after"
+    }
+
+    // Memorising lowers the loss of a clean training sample, so held-out ones look worse: safe.
+    fn held_out_null(&self) -> bool {
+        true
+    }
+
+    fn score(&self, view: &View<'_>) -> Vec<f32> {
+        let mut scores = Vec::with_capacity(view.labels.len());
+        for (sample, &label) in view.labels.iter().enumerate() {
+            scores.push(cross_entropy(view.after.row(sample), label));
+        }
+        scores
+    }
+}

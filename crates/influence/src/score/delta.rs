@@ -1,0 +1,28 @@
+//! `delta`: the signed change of the loss.
+
+use super::{Score, View};
+use crate::sweep::cross_entropy;
+
+/// Δℓ_i = ℓ_i(θ + v) − ℓ_i(θ), signed: positive means that learning clean data made this label
+/// less likely.
+pub struct Delta;
+
+impl Score for Delta {
+    fn name(&self) -> &'static str {
+        "delta"
+    }
+
+    // A memorised clean sample forgets more than a held-out one: only the trusted null is valid.
+    fn held_out_null(&self) -> bool {
+        false
+    }
+
+    fn score(&self, view: &View<'_>) -> Vec<f32> {
+        let mut scores = Vec::with_capacity(view.labels.len());
+        for (sample, &label) in view.labels.iter().enumerate() {
+            let after = cross_entropy(view.after.row(sample), label);
+            scores.push(after - cross_entropy(view.before.row(sample), label));
+        }
+        scores
+    }
+}

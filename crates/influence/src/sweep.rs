@@ -1,0 +1,190 @@
+//! Sweeps: forward passes over a set of samples at given weights.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::data::dataset::Dataset;
+use burn::tensor::Device;
+
+use crate::error::InfluenceError;
+use crate::task::{Set, Task, dataset};
+
+/// What a model says of a set of samples at one set of weights.
+#[derive(Debug, Clone)]
+pub struct Outputs {
+    /// Number of classes K.
+    pub classes: usize,
+    /// Logits, `K` per sample, sample by sample.
+    pub logits: Vec<f32>,
+    /// Cross-entropy (nats) of each sample under its given label.
+    pub losses: Vec<f32>,
+}
+
+impl Outputs {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.losses.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.losses.is_empty()
+    }
+
+    /// The K logits of a sample.
+    pub fn row(&self, sample: usize) -> &[f32] {
+        &self.logits[sample * self.classes..(sample + 1) * self.classes]
+    }
+
+    /// Mean cross-entropy in nats; 0 when there are no samples.
+    pub fn mean_loss(&self) -> f64 {
+        let sum: f64 = self.losses.iter().map(|&l| f64::from(l)).sum();
+        sum / self.losses.len().max(1) as f64
+    }
+
+    /// The share of samples whose largest logit is that of their label.
+    pub fn accuracy(&self, labels: &[usize]) -> f64 {
+        let mut right = 0usize;
+        for (sample, &label) in labels.iter().enumerate() {
+            right += usize::from(arg_max(self.row(sample)) == label);
+        }
+        right as f64 / labels.len().max(1) as f64
+    }
+}
+
+/// How a sweep runs: where, in what batches, and who is told.
+pub struct SweepOptions<'a> {
+    /// The device to compute on, without autodiff.
+    pub device: &'a Device,
+    /// Samples in a batch.
+    pub batch_size: usize,
+    /// Told after each batch how many samples it held.
+    pub progress: &'a dyn Fn(usize),
+    /// Set from elsewhere to stop the sweep.
+    pub cancel: &'a AtomicBool,
+}
+
+/// Runs the model forward over samples `indices` of `set`, in this order.
+///
+/// `labels` are the labels of the whole set, as in [`crate::Labels`].
+///
+/// # Errors
+///
+/// A sample that cannot be read, logits of the wrong shape or not finite, or cancellation.
+pub fn sweep<T: Task>(
+    task: &T,
+    model: &T::Model,
+    set: Set,
+    indices: &[usize],
+    labels: &[usize],
+    options: &SweepOptions<'_>,
+) -> Result<Outputs, InfluenceError> {
+    let classes = task.classes();
+    let data = dataset(task, set);
+    let mut logits = Vec::with_capacity(indices.len() * classes);
+    let mut losses = Vec::with_capacity(indices.len());
+    for chunk in indices.chunks(options.batch_size.max(1)) {
+        if options.cancel.load(Ordering::Relaxed) {
+            return Err(InfluenceError::Cancelled);
+        }
+        let items = read_items(data.as_ref(), set, chunk)?;
+        let batch = task.batch(items, options.device);
+        let tensor = task.logits(model, &batch);
+        let shape = tensor.dims();
+        if shape != [chunk.len(), classes] {
+            return Err(InfluenceError::Outputs(format!(
+                "the task's logits have shape {shape:?} for a batch of {}; they must be [{}, {classes}]",
+                chunk.len(),
+                chunk.len()
+            )));
+        }
+        let rows = tensor
+            .into_data()
+            .convert::<f32>()
+            .try_to_vec::<f32>()
+            .map_err(|error| InfluenceError::Outputs(format!("cannot read the logits: {error:?}")))?;
+        for (row, &index) in rows.chunks(classes).zip(chunk) {
+            let loss = cross_entropy(row, labels[index]);
+            if !loss.is_finite() || row.iter().any(|z| !z.is_finite()) {
+                return Err(InfluenceError::Outputs(format!(
+                    "the model's output for {} sample {index} is not finite; training has diverged or the sample is damaged",
+                    set.name()
+                )));
+            }
+            losses.push(loss);
+        }
+        logits.extend_from_slice(&rows);
+        (options.progress)(chunk.len());
+    }
+    Ok(Outputs {
+        classes,
+        logits,
+        losses,
+    })
+}
+
+/// Reads samples by index, naming the first that fails.
+pub(crate) fn read_items<I>(
+    data: &dyn Dataset<I>,
+    set: Set,
+    indices: &[usize],
+) -> Result<Vec<I>, InfluenceError> {
+    let mut items = Vec::with_capacity(indices.len());
+    for &index in indices {
+        items.push(data.get(index).map_err(|error| InfluenceError::Read {
+            set: set.name(),
+            index,
+            message: error.to_string(),
+        })?);
+    }
+    Ok(items)
+}
+
+/// Cross-entropy in nats of one row of logits under `label`, stable for large logits.
+pub fn cross_entropy(row: &[f32], label: usize) -> f32 {
+    let mut max = f32::NEG_INFINITY;
+    for &z in row {
+        max = max.max(z);
+    }
+    let mut sum = 0.0f64;
+    for &z in row {
+        sum += f64::from(z - max).exp();
+    }
+    (sum.ln() - f64::from(row[label] - max)) as f32
+}
+
+/// Position of the largest value; the first of equals.
+pub fn arg_max(row: &[f32]) -> usize {
+    let mut best = 0;
+    for (k, &z) in row.iter().enumerate() {
+        if z > row[best] {
+            best = k;
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cross_entropy_matches_scipy() {
+        // scipy 1.17: -scipy.special.log_softmax([2.0, -1.0, 0.5])[k]
+        let row = [2.0f32, -1.0, 0.5];
+        let expected = [0.241_313_f32, 3.241_313, 1.741_313];
+        for (label, want) in expected.into_iter().enumerate() {
+            assert!((cross_entropy(&row, label) - want).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn cross_entropy_survives_large_logits() {
+        assert_eq!(cross_entropy(&[1e4, -1e4], 0), 0.0);
+        assert_eq!(cross_entropy(&[1e4, -1e4], 1), 2e4);
+    }
+
+    #[test]
+    fn arg_max_takes_the_first_of_equals() {
+        assert_eq!(arg_max(&[0.0, 3.0, 3.0]), 1);
+    }
+}

@@ -1,0 +1,225 @@
+//! [`Task`]: what the sidecar must know about a training run to scan it.
+
+use std::sync::Arc;
+
+use burn::data::dataset::Dataset;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::error::InfluenceError;
+
+/// One of the two sets of samples that a scan sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    /// The samples the model is trained on, whose labels are in question.
+    Training,
+    /// Clean, held-out, labelled samples; never trained on.
+    Probe,
+}
+
+impl Set {
+    /// The set's name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Set::Training => "training",
+            Set::Probe => "probe",
+        }
+    }
+}
+
+/// A small picture of a sample for reports: `height` × `width` pixels, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Grey values, 0 = black; `width * height` of them.
+    pub grey: Vec<u8>,
+}
+
+/// A training run as the sidecar sees it: how to build the model, the data, and how to get logits.
+///
+/// A Burn model is a Rust type, so the sidecar is compiled with it: implement this trait for a
+/// small struct that opens your data, and hand it to `mirrorwatch::sidecar`.
+///
+/// `K` is the number of classes and `B` the number of samples in a batch.
+pub trait Task: Send + Sync + 'static {
+    /// The model that is being trained.
+    type Model: Module;
+    /// One sample, as the datasets hand it out.
+    type Item: Send + 'static;
+    /// A batch of samples on a device.
+    type Batch;
+
+    /// Builds the model on `device`; the weights are replaced by those of each checkpoint.
+    fn model(&self, device: &Device) -> Self::Model;
+
+    /// The training samples in a fixed order, without augmentation. A sample's position is its index.
+    fn train(&self) -> Arc<dyn Dataset<Self::Item>>;
+
+    /// The probe samples: clean, held out, with every class among them.
+    fn probe(&self) -> Arc<dyn Dataset<Self::Item>>;
+
+    /// Puts samples into a batch on `device`, as the training's own batcher does.
+    fn batch(&self, items: Vec<Self::Item>, device: &Device) -> Self::Batch;
+
+    /// The given label of a sample, below [`classes`](Task::classes).
+    fn label(&self, item: &Self::Item) -> usize;
+
+    /// The number of classes K.
+    fn classes(&self) -> usize;
+
+    /// Logits of shape `[B, K]`, before any softmax.
+    fn logits(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<2>;
+
+    /// Indices of training samples whose labels were verified: the trusted set. Draw them at
+    /// random from the training set and train on them like on any other. None by default.
+    fn trusted(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// A stable name for a training sample, used in every report. Its index by default.
+    fn id(&self, index: usize) -> String {
+        index.to_string()
+    }
+
+    /// Where a training sample came from: annotator, file, batch, vendor. None by default.
+    fn source(&self, index: usize) -> Option<String> {
+        let _ = index;
+        None
+    }
+
+    /// A small picture of a sample for reports. None by default.
+    fn preview(&self, item: &Self::Item) -> Option<Preview> {
+        let _ = item;
+        None
+    }
+
+    /// The name of a class in reports. Its number by default.
+    fn class_name(&self, class: usize) -> String {
+        class.to_string()
+    }
+}
+
+/// The labels of a task, read once and checked.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// Number of classes K.
+    pub classes: usize,
+    /// Given label of each training sample.
+    pub train: Vec<usize>,
+    /// Label of each probe sample.
+    pub probe: Vec<usize>,
+    /// Sorted indices of trusted training samples, without repetition.
+    pub trusted: Vec<usize>,
+}
+
+impl Labels {
+    /// Reads all labels of `task` and checks that a scan can work with them.
+    ///
+    /// # Errors
+    ///
+    /// An empty set, a label out of range, a class without a probe sample, a trusted index out of
+    /// range or named twice, or a dataset that cannot be read.
+    pub fn read<T: Task>(task: &T) -> Result<Self, InfluenceError> {
+        let classes = task.classes();
+        if classes < 2 {
+            return Err(InfluenceError::Data(format!(
+                "the task has {classes} classes; a wrong label needs at least 2"
+            )));
+        }
+        let train = read_labels(task, Set::Training, classes)?;
+        let probe = read_labels(task, Set::Probe, classes)?;
+        check_probe_classes(task, &train, &probe)?;
+        let trusted = check_trusted(task.trusted(), train.len())?;
+        Ok(Self {
+            classes,
+            train,
+            probe,
+            trusted,
+        })
+    }
+}
+
+/// Hands out the dataset of `set`.
+pub(crate) fn dataset<T: Task>(task: &T, set: Set) -> Arc<dyn Dataset<T::Item>> {
+    match set {
+        Set::Training => task.train(),
+        Set::Probe => task.probe(),
+    }
+}
+
+fn read_labels<T: Task>(task: &T, set: Set, classes: usize) -> Result<Vec<usize>, InfluenceError> {
+    let data = dataset(task, set);
+    if data.len() == 0 {
+        return Err(InfluenceError::Data(format!(
+            "the {} set is empty; nothing can be scanned without it",
+            set.name()
+        )));
+    }
+    let mut labels = Vec::with_capacity(data.len());
+    for index in 0..data.len() {
+        let item = data.get(index).map_err(|error| InfluenceError::Read {
+            set: set.name(),
+            index,
+            message: error.to_string(),
+        })?;
+        let label = task.label(&item);
+        if label >= classes {
+            return Err(InfluenceError::Data(format!(
+                "label {label} of {} sample {index} is out of range; the task has {classes} classes, 0 to {}",
+                set.name(),
+                classes - 1
+            )));
+        }
+        labels.push(label);
+    }
+    Ok(labels)
+}
+
+fn check_probe_classes<T: Task>(
+    task: &T,
+    train: &[usize],
+    probe: &[usize],
+) -> Result<(), InfluenceError> {
+    let mut in_probe = vec![0usize; task.classes()];
+    for &label in probe {
+        in_probe[label] += 1;
+    }
+    let mut in_train = vec![0usize; task.classes()];
+    for &label in train {
+        in_train[label] += 1;
+    }
+    for class in 0..task.classes() {
+        // Two, so that each of two folds holds one.
+        if in_train[class] > 0 && in_probe[class] < 2 {
+            return Err(InfluenceError::Data(format!(
+                "class {class} ({}) has {} training samples but {} in the probe set; add clean samples of it to the probe, at least 2",
+                task.class_name(class),
+                in_train[class],
+                in_probe[class]
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_trusted(mut trusted: Vec<usize>, samples: usize) -> Result<Vec<usize>, InfluenceError> {
+    trusted.sort_unstable();
+    for pair in trusted.windows(2) {
+        if pair[0] == pair[1] {
+            return Err(InfluenceError::Data(format!(
+                "training sample {} is named twice in the trusted set; name each once",
+                pair[0]
+            )));
+        }
+    }
+    match trusted.last() {
+        Some(&last) if last >= samples => Err(InfluenceError::Data(format!(
+            "trusted sample {last} does not exist; the training set has {samples} samples, 0 to {}",
+            samples - 1
+        ))),
+        _ => Ok(trusted),
+    }
+}

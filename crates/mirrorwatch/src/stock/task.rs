@@ -1,0 +1,320 @@
+//! [`IdxTask`]: image or feature classification over IDX files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::data::dataloader::batcher::Batcher;
+use burn::data::dataset::{Dataset, DatasetError};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use mirrorwatch_idx::{
+    Data, Features, TEST_FEATURES, TEST_LABELS, TRAIN_FEATURES, TRAIN_LABELS, check_counts,
+    check_labels, find, read_features, read_labels,
+};
+use mirrorwatch_influence::{Preview, Task};
+
+use super::model::{Architecture, Net};
+use super::{StockArgs, StockError};
+
+/// One sample: its values, scaled as the model sees them, and its label.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// D values.
+    pub values: Vec<f32>,
+    /// Given label.
+    pub label: usize,
+}
+
+/// Samples on a device.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Values, `[B, D]`.
+    pub inputs: Tensor<2>,
+    /// Labels, `[B]`.
+    pub targets: Tensor<1, Int>,
+}
+
+/// Features and labels of one set.
+pub struct Samples {
+    features: Arc<Features>,
+    labels: Vec<u32>,
+    mean: f32,
+    scale: f32,
+}
+
+impl Dataset<Sample> for Samples {
+    fn get(&self, index: usize) -> Result<Sample, DatasetError> {
+        let mut values = Vec::with_capacity(self.features.sample_len());
+        self.features.append_sample(index, &mut values);
+        for value in &mut values {
+            *value = (*value - self.mean) * self.scale;
+        }
+        Ok(Sample {
+            values,
+            label: self.labels[index] as usize,
+        })
+    }
+
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+}
+
+/// Puts samples into a [`Batch`].
+#[derive(Debug, Clone, Copy)]
+pub struct SampleBatcher;
+
+impl Batcher<Sample, Batch> for SampleBatcher {
+    fn batch(&self, items: Vec<Sample>, device: &Device) -> Batch {
+        let count = items.len();
+        let width = items.first().map_or(0, |item| item.values.len());
+        let mut values = Vec::with_capacity(count * width);
+        let mut labels = Vec::with_capacity(count);
+        for item in items {
+            values.extend_from_slice(&item.values);
+            labels.push(item.label as i64);
+        }
+        Batch {
+            inputs: Tensor::from_data(TensorData::new(values, [count, width]), device),
+            targets: Tensor::from_data(TensorData::new(labels, [count]), device),
+        }
+    }
+}
+
+/// Classification of images or feature vectors that lie in IDX files, with a stock model.
+pub struct IdxTask {
+    train: Arc<Samples>,
+    probe: Arc<Samples>,
+    shape: Vec<usize>,
+    classes: usize,
+    class_names: Vec<String>,
+    trusted: Vec<usize>,
+    architecture: Architecture,
+}
+
+impl IdxTask {
+    /// Opens the files that `args` names and checks that they fit together.
+    ///
+    /// # Errors
+    ///
+    /// A file that is missing, damaged or does not fit the others; a trusted sample that does not
+    /// exist or is also in the probe.
+    pub fn open(args: &StockArgs) -> Result<Self, StockError> {
+        let train_path = match &args.inputs {
+            Some(path) => path.clone(),
+            None => find(&args.data, TRAIN_FEATURES)?,
+        };
+        let labels_path = match &args.labels {
+            Some(path) => path.clone(),
+            None => find(&args.data, TRAIN_LABELS)?,
+        };
+        let (train, train_labels) = read_set(&train_path, &labels_path)?;
+        let probe_path = find(&args.data, TEST_FEATURES)?;
+        let probe_labels_path = find(&args.data, TEST_LABELS)?;
+        let (probe, probe_labels) = read_set(&probe_path, &probe_labels_path)?;
+        if train.shape() != probe.shape() {
+            return Err(StockError::Shapes {
+                train: train_path,
+                train_shape: train.shape().to_vec(),
+                probe: probe_path,
+                probe_shape: probe.shape().to_vec(),
+            });
+        }
+        let train_count = args.train_limit.unwrap_or(usize::MAX).min(train_labels.len());
+        let probe_count = args.probe.min(probe_labels.len());
+        let train_labels = train_labels[..train_count].to_vec();
+        let probe_labels = probe_labels[..probe_count].to_vec();
+        let classes = match args.classes {
+            Some(classes) => classes,
+            // The largest label says how many there are; both sets must agree on the names.
+            None => train_labels.iter().chain(&probe_labels).max().map_or(0, |m| *m as usize + 1),
+        };
+        check_labels(&train_labels, classes as u32, &labels_path)?;
+        check_labels(&probe_labels, classes as u32, &probe_labels_path)?;
+        let trusted = match &args.trusted {
+            Some(path) => read_trusted(path, train_count)?,
+            None => Vec::new(),
+        };
+        let (mean, scale) = standardisation(&train, train_count);
+        let task = Self {
+            shape: train.shape().to_vec(),
+            classes,
+            class_names: args.class_names.clone(),
+            trusted,
+            architecture: args.model,
+            train: Arc::new(Samples {
+                features: Arc::new(train),
+                labels: train_labels,
+                mean,
+                scale,
+            }),
+            probe: Arc::new(Samples {
+                features: Arc::new(probe),
+                labels: probe_labels,
+                mean,
+                scale,
+            }),
+        };
+        task.check_overlap()?;
+        // Reports an impossible model now, not at the first checkpoint.
+        task.architecture
+            .check(&task.shape)
+            .map_err(StockError::Model)?;
+        Ok(task)
+    }
+
+    /// The training set, for training.
+    pub fn train_samples(&self) -> Arc<Samples> {
+        self.train.clone()
+    }
+
+    /// The probe set, for validation while training.
+    pub fn probe_samples(&self) -> Arc<Samples> {
+        self.probe.clone()
+    }
+
+    /// A probe sample that is trusted, too, would be its own witness.
+    fn check_overlap(&self) -> Result<(), StockError> {
+        let mut seen = BTreeMap::new();
+        for &index in &self.trusted {
+            seen.insert(key(&self.train.features, index), index);
+        }
+        for probe in 0..self.probe.len() {
+            if let Some(&trusted) = seen.get(&key(&self.probe.features, probe)) {
+                return Err(StockError::Overlap { trusted, probe });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The exact content of a sample.
+fn key(features: &Features, index: usize) -> Vec<u32> {
+    let mut values = Vec::new();
+    features.append_sample(index, &mut values);
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+fn read_set(features: &Path, labels: &Path) -> Result<(Features, Vec<u32>), StockError> {
+    let read = read_features(features)?;
+    let given = read_labels(labels)?;
+    check_counts(&read, features, &given, labels)?;
+    Ok((read, given))
+}
+
+/// Reads one training index a line.
+fn read_trusted(path: &Path, samples: usize) -> Result<Vec<usize>, StockError> {
+    let wrong = |problem: String| StockError::Trusted {
+        path: PathBuf::from(path),
+        problem,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let mut trusted = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() {
+            continue;
+        }
+        let index: usize = line
+            .parse()
+            .map_err(|_| wrong(format!("line {} is not a number: {line:?}", number + 1)))?;
+        if index >= samples {
+            return Err(wrong(format!(
+                "line {} names sample {index}, but there are {samples} training samples",
+                number + 1
+            )));
+        }
+        trusted.push(index);
+    }
+    if trusted.is_empty() {
+        return Err(wrong("it is empty".to_string()));
+    }
+    Ok(trusted)
+}
+
+/// Mean and inverse standard deviation over all values of the training set.
+///
+/// Trainer and sidecar compute it from the same samples and so see the same inputs.
+fn standardisation(features: &Features, count: usize) -> (f32, f32) {
+    let mut values = Vec::new();
+    let (mut sum, mut squares) = (0.0f64, 0.0f64);
+    for index in 0..count {
+        values.clear();
+        features.append_sample(index, &mut values);
+        for &value in &values {
+            sum += f64::from(value);
+            squares += f64::from(value) * f64::from(value);
+        }
+    }
+    let total = (count * features.sample_len()).max(1) as f64;
+    let mean = sum / total;
+    let deviation = (squares / total - mean * mean).max(0.0).sqrt();
+    let scale = if deviation > 0.0 { 1.0 / deviation } else { 1.0 };
+    (mean as f32, scale as f32)
+}
+
+impl Task for IdxTask {
+    type Model = Net;
+    type Item = Sample;
+    type Batch = Batch;
+
+    fn model(&self, device: &Device) -> Net {
+        match Net::new(self.architecture, &self.shape, self.classes, device) {
+            Ok(net) => net,
+            // `open` has checked that the architecture takes this shape.
+            Err(problem) => unreachable!("{problem}"),
+        }
+    }
+
+    fn train(&self) -> Arc<dyn Dataset<Sample>> {
+        self.train.clone()
+    }
+
+    fn probe(&self) -> Arc<dyn Dataset<Sample>> {
+        self.probe.clone()
+    }
+
+    fn batch(&self, items: Vec<Sample>, device: &Device) -> Batch {
+        SampleBatcher.batch(items, device)
+    }
+
+    fn label(&self, item: &Sample) -> usize {
+        item.label
+    }
+
+    fn classes(&self) -> usize {
+        self.classes
+    }
+
+    fn logits(&self, model: &Net, batch: &Batch) -> Tensor<2> {
+        model.forward(batch.inputs.clone())
+    }
+
+    fn trusted(&self) -> Vec<usize> {
+        self.trusted.clone()
+    }
+
+    fn preview(&self, item: &Sample) -> Option<Preview> {
+        let ([height, width], Data::U8(_)) = (self.shape.get(..2)?, self.train.features.data())
+        else {
+            return None;
+        };
+        let mut grey = Vec::with_capacity(item.values.len());
+        for value in &item.values {
+            let raw = value / self.train.scale + self.train.mean;
+            grey.push((raw * 255.0).round().clamp(0.0, 255.0) as u8);
+        }
+        (grey.len() == height * width).then_some(Preview {
+            width: *width,
+            height: *height,
+            grey,
+        })
+    }
+
+    fn class_name(&self, class: usize) -> String {
+        self.class_names
+            .get(class)
+            .cloned()
+            .unwrap_or_else(|| class.to_string())
+    }
+}

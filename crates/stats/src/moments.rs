@@ -1,0 +1,204 @@
+//! Means, variances, medians and quantiles.
+
+use crate::StatsError;
+use crate::check::{ascending, some_scores, within};
+
+/// Makes the median absolute deviation of a normal sample estimate its standard deviation.
+const MAD_TO_SIGMA: f64 = 1.4826;
+
+/// Mean and variance of numbers seen one at a time, without keeping them.
+///
+/// Welford, Technometrics 4, 1962; merging as in Chan, Golub and LeVeque, *Updating formulae and a pairwise algorithm for
+/// computing sample variances*, 1979. A NaN or an infinity that is pushed makes the mean NaN or infinite.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Running {
+    /// How many numbers.
+    pub count: u64,
+    /// Their mean; 0 if there are none.
+    pub mean: f64,
+    /// The sum of their squared deviations from the mean.
+    pub m2: f64,
+}
+
+impl Running {
+    /// Takes in one number.
+    pub fn push(&mut self, value: f64) {
+        self.count += 1;
+        let delta = value - self.mean;
+        self.mean += delta / self.count as f64;
+        self.m2 += delta * (value - self.mean);
+    }
+
+    /// Takes in all that `other` has seen.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        let count = self.count + other.count;
+        let delta = other.mean - self.mean;
+        let share = other.count as f64 / count as f64;
+        self.mean += delta * share;
+        self.m2 += other.m2 + delta * delta * self.count as f64 * share;
+        self.count = count;
+    }
+
+    /// The unbiased sample variance (divisor `count` − 1), or none with fewer than two numbers.
+    #[must_use]
+    pub fn variance(&self) -> Option<f64> {
+        if self.count < 2 {
+            return None;
+        }
+        Some(self.m2 / (self.count - 1) as f64)
+    }
+}
+
+/// Median, and a scale that stray values hardly move: 1.4826 times the median absolute deviation.
+///
+/// Where more than half of the values are equal that is 0, and the sample standard deviation of the
+/// finite values takes its place; where that is 0 too, 1. So dividing by the scale is always safe.
+///
+/// # Errors
+///
+/// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] if the median is infinite.
+pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
+    some_scores("values", values)?;
+    let sorted = ascending(values);
+    let median = quantile_of_sorted(&sorted, 0.5);
+    within(median.is_finite(), "the median", median, "finite")?;
+
+    let mut deviations = Vec::with_capacity(values.len());
+    for &value in values {
+        deviations.push((f64::from(value) - median).abs());
+    }
+    deviations.sort_unstable_by(f64::total_cmp);
+    let upper = deviations.len() / 2;
+    let lower = (deviations.len() - 1) / 2;
+    let mad = MAD_TO_SIGMA * 0.5 * (deviations[lower] + deviations[upper]);
+    if mad > 0.0 && mad.is_finite() {
+        return Ok((median, mad));
+    }
+    let mut finite = Running::default();
+    for &value in values {
+        if value.is_finite() {
+            finite.push(f64::from(value));
+        }
+    }
+    match finite.variance() {
+        Some(variance) if variance > 0.0 => Ok((median, variance.sqrt())),
+        _ => Ok((median, 1.0)),
+    }
+}
+
+/// The `q`-quantile, 0 ≤ q ≤ 1, by linear interpolation between order statistics: type 7 of Hyndman
+/// and Fan (The American Statistician 50, 1996), the default of R and numpy.
+///
+/// # Errors
+///
+/// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] for `q`.
+pub fn quantile(values: &[f32], q: f64) -> Result<f64, StatsError> {
+    some_scores("values", values)?;
+    within((0.0..=1.0).contains(&q), "q", q, "from 0 to 1")?;
+    Ok(quantile_of_sorted(&ascending(values), q))
+}
+
+fn quantile_of_sorted(sorted: &[f32], q: f64) -> f64 {
+    let position = q * (sorted.len() - 1) as f64;
+    let below = position.floor();
+    let low = f64::from(sorted[below as usize]);
+    let high = f64::from(sorted[position.ceil() as usize]);
+    // Not only a shortcut: with infinities the line below would give NaN.
+    if low == high || position == below || !low.is_finite() {
+        return low;
+    }
+    low + (position - below) * (high - low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: [f32; 10] = [0.5, 2.0, -1.0, 2.0, 3.5, 0.5, 0.5, -4.0, 7.0, 2.0];
+
+    fn close(a: f64, b: f64) {
+        assert!((a - b).abs() < 1e-12, "{a} {b}");
+    }
+
+    /// numpy 2.4.6: `S.mean()`, `S.var(ddof=1)`.
+    #[test]
+    fn running_matches_numpy() {
+        let mut all = Running::default();
+        assert_eq!(all.variance(), None);
+        for &s in &S {
+            all.push(f64::from(s));
+        }
+        close(all.mean, 1.3);
+        close(all.variance().unwrap(), 8.233333333333333);
+    }
+
+    /// A large offset: the naive sum of squares would lose all digits.
+    #[test]
+    fn running_keeps_its_digits() {
+        let (mut left, mut right) = (Running::default(), Running::default());
+        for value in [4.0, 7.0] {
+            left.push(1e9 + value);
+        }
+        for value in [13.0, 16.0] {
+            right.push(1e9 + value);
+        }
+        left.merge(&right);
+        left.merge(&Running::default());
+        assert_eq!(
+            left,
+            Running {
+                count: 4,
+                mean: 1e9 + 10.0,
+                m2: 90.0
+            }
+        );
+        let mut empty = Running::default();
+        empty.merge(&left);
+        assert_eq!(empty, left);
+    }
+
+    /// numpy 2.4.6 `np.quantile(S, q)`, scipy 1.17.1 `1.4826 * median_abs_deviation(S)`.
+    #[test]
+    fn quantiles_match_numpy() {
+        for (q, expected) in [
+            (0.0, -4.0),
+            (0.1, -1.3),
+            (0.33, 0.5),
+            (0.5, 1.25),
+            (0.9, 3.85),
+            (1.0, 7.0),
+        ] {
+            close(quantile(&S, q).unwrap(), expected);
+        }
+        let (location, scale) = robust_location_scale(&S).unwrap();
+        close(location, 1.25);
+        close(scale, 1.11195);
+    }
+
+    #[test]
+    fn the_scale_is_never_zero() {
+        // numpy 2.4.6: np.std([0, 0, 0, 0, 0, 1], ddof=1).
+        let (_, scale) = robust_location_scale(&[0.0, 0.0, 0.0, 0.0, 0.0, 1.0]).unwrap();
+        close(scale, 0.408248290463863);
+        assert_eq!(robust_location_scale(&[3.0; 4]).unwrap(), (3.0, 1.0));
+        assert_eq!(robust_location_scale(&[3.0]).unwrap(), (3.0, 1.0));
+        let mixed = [f32::NEG_INFINITY, 1.0, 1.0, 1.0, f32::INFINITY];
+        assert_eq!(robust_location_scale(&mixed).unwrap(), (1.0, 1.0));
+    }
+
+    #[test]
+    fn infinities_and_bad_input() {
+        let values = [f32::NEG_INFINITY, 1.0, f32::INFINITY];
+        assert_eq!(quantile(&values, 0.0).unwrap(), f64::NEG_INFINITY);
+        assert_eq!(quantile(&values, 0.5).unwrap(), 1.0);
+        assert!(robust_location_scale(&[f32::INFINITY; 3]).is_err());
+        assert!(robust_location_scale(&[]).is_err());
+        assert!(quantile(&[f32::NAN], 0.5).is_err());
+        assert!(quantile(&[1.0], 1.5).is_err());
+        // Between the two infinities lies nothing that could be interpolated.
+        assert!(robust_location_scale(&[f32::NEG_INFINITY, f32::INFINITY]).is_err());
+    }
+}

@@ -1,0 +1,330 @@
+//! What `cargo demo` does, in order.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mirrorwatch::checkpoint::list_checkpoints;
+use mirrorwatch::prelude::Hook;
+use mirrorwatch::stock::{Architecture, IdxTask, StockArgs};
+use serde::Serialize;
+
+use crate::data::{Files, Source};
+use crate::follow::{self, Checkpoint, Follower};
+use crate::noise;
+use crate::options::Options;
+use crate::sheet::{self, Tile};
+use crate::sidecar::{Sidecar, metric};
+use crate::train::Training;
+
+const RUN: &str = "demo";
+
+/// The summary file; see the README for its fields.
+#[derive(Serialize)]
+struct Report<'a> {
+    samples: usize,
+    probe: usize,
+    classes: usize,
+    noise_true: f64,
+    checkpoints: &'a [Checkpoint],
+    #[serde(rename = "final")]
+    last: Option<&'a Checkpoint>,
+    scrape: &'a str,
+}
+
+/// The data of a demo, with its truth.
+struct Labels {
+    truth: Vec<u32>,
+    given: Vec<u32>,
+    trusted: Vec<usize>,
+    wrong: Vec<bool>,
+}
+
+/// Runs the demo; returns whether every checkpoint was dealt with.
+///
+/// # Errors
+///
+/// What keeps it from running, in words.
+pub fn run(options: &Options) -> Result<bool, String> {
+    let source = open_source(options)?;
+    let labels = make_labels(options, &source)?;
+    let model = options.model.unwrap_or(match source.train.shape().len() {
+        1 => Architecture::Mlp,
+        _ => Architecture::Cnn,
+    });
+    let work = work_directory(options)?;
+    let files = source
+        .write_to(&work.join("data"), &labels.given)
+        .map_err(|e| e.to_string())?;
+    let stock = stock_args(options, &source, &labels, &files, model, &work)?;
+    let task = IdxTask::open(&stock).map_err(|e| e.to_string())?;
+
+    let mut sidecar = Sidecar::start(&sidecar_arguments(options, &stock, &work), &work)?;
+    introduce(options, &source, &labels, &sidecar, &work);
+
+    let mut follower = Follower {
+        scans: work.join("state/runs").join(RUN).join("scans"),
+        wrong: &labels.wrong,
+        trusted: &labels.trusted,
+        seen: BTreeSet::new(),
+        checkpoints: Vec::new(),
+    };
+    // Fails only when the pool exists already, and it does not yet.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads())
+        .build_global();
+    let training = Training {
+        task: &task,
+        model,
+        shape: source.train.shape(),
+        classes: source.classes,
+        epochs: options.epochs,
+        lr: options.lr,
+        batch_size: options.batch_size,
+        seed: options.seed,
+    };
+    let hook = Hook::new(work.join("runs"), RUN);
+    let (result, watched) = std::thread::scope(|scope| {
+        let trainer = scope.spawn(|| training.run(&work.join("artifacts"), &hook));
+        let watched = watch(&mut follower, &mut sidecar, &work, || trainer.is_finished());
+        let result = trainer
+            .join()
+            .unwrap_or_else(|_| Err("training panicked".to_string()));
+        (result, watched)
+    });
+    result?;
+    let (scrape, complete) = watched?;
+    finish(options, &source, &labels, &follower, &scrape, &work)?;
+    if !options.headless {
+        println!("\nthe sidecar goes on serving http://{}/ until you press ctrl-c", sidecar.address());
+        loop {
+            sidecar.check()?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    Ok(complete)
+}
+
+fn open_source(options: &Options) -> Result<Source, String> {
+    let mut source = match &options.data {
+        Some(directory) => Source::open(directory),
+        None => Source::embedded(),
+    }
+    .map_err(|e| e.to_string())?;
+    if options.truth.is_none()
+        && let Some(limit) = options.train_limit
+    {
+        source.limit(limit).map_err(|e| e.to_string())?;
+    }
+    Ok(source)
+}
+
+fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
+    let (truth, base) = match &options.truth {
+        Some(path) => (
+            source.truth(path).map_err(|e| e.to_string())?,
+            source.train_labels.clone(),
+        ),
+        None => (source.train_labels.clone(), source.train_labels.clone()),
+    };
+    let mut given = options.noise().apply(&base, &source.class_names, options.seed);
+    let trusted = noise::trusted(options.trusted, options.seed, &truth, &mut given)
+        .map_err(|e| e.to_string())?;
+    let wrong = truth.iter().zip(&given).map(|(t, g)| t != g).collect();
+    Ok(Labels {
+        truth,
+        given,
+        trusted,
+        wrong,
+    })
+}
+
+/// A new directory for everything the demo writes.
+fn work_directory(options: &Options) -> Result<PathBuf, String> {
+    let work = options.work.clone().unwrap_or_else(|| {
+        let seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
+        PathBuf::from("target/demo").join(format!("{seconds}-{}", std::process::id()))
+    });
+    std::fs::create_dir_all(&work).map_err(|error| {
+        format!("cannot make {}: {error}; choose another directory with --work", work.display())
+    })?;
+    Ok(work)
+}
+
+fn stock_args(
+    options: &Options,
+    source: &Source,
+    labels: &Labels,
+    files: &Files,
+    model: Architecture,
+    work: &Path,
+) -> Result<StockArgs, String> {
+    let trusted = if labels.trusted.is_empty() {
+        None
+    } else {
+        let path = work.join("data/trusted.txt");
+        let mut text = String::new();
+        for index in &labels.trusted {
+            text.push_str(&format!("{index}\n"));
+        }
+        std::fs::write(&path, text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Some(path)
+    };
+    Ok(StockArgs {
+        // Probe inputs and labels are found beside each other.
+        data: files.test.parent().map(Path::to_path_buf).unwrap_or_default(),
+        inputs: Some(files.train.clone()),
+        labels: Some(files.train_labels.clone()),
+        model,
+        probe: options.probe,
+        train_limit: Some(labels.given.len()),
+        trusted,
+        classes: Some(source.classes),
+        class_names: source.class_names.clone(),
+    })
+}
+
+fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<String> {
+    let mut arguments = vec!["watch".to_string()];
+    let mut put = |name: &str, value: String| arguments.extend([name.to_string(), value]);
+    put("--data", stock.data.display().to_string());
+    for (name, path) in [
+        ("--inputs", &stock.inputs),
+        ("--labels", &stock.labels),
+        ("--trusted", &stock.trusted),
+    ] {
+        if let Some(path) = path {
+            put(name, path.display().to_string());
+        }
+    }
+    let model = match stock.model {
+        Architecture::Mlp => "mlp",
+        Architecture::Cnn => "cnn",
+    };
+    put("--model", model.to_string());
+    put("--probe", stock.probe.to_string());
+    if let Some(limit) = stock.train_limit {
+        put("--train-limit", limit.to_string());
+    }
+    if let Some(classes) = stock.classes {
+        put("--classes", classes.to_string());
+    }
+    put("--class-names", stock.class_names.join(","));
+    put("--root", work.join("runs").display().to_string());
+    put("--state", work.join("state").display().to_string());
+    put("--listen", options.listen.clone());
+    put("--threads", options.threads().to_string());
+    arguments.push("--write-scores".to_string());
+    arguments.push("--exit-on-stdin-close".to_string());
+    arguments.extend(options.sidecar.iter().cloned());
+    arguments
+}
+
+fn introduce(options: &Options, source: &Source, labels: &Labels, sidecar: &Sidecar, work: &Path) {
+    let wrong = labels.wrong.iter().filter(|w| **w).count();
+    println!(
+        "{} training samples, {wrong} of them with a wrong label ({}); probe of {}, {} trusted",
+        labels.given.len(),
+        options.noise(),
+        options.probe.min(source.test_labels.len()),
+        labels.trusted.len(),
+    );
+    println!("metrics: http://{}/metrics   files: {}\n", sidecar.address(), work.display());
+    println!("{}", follow::HEAD);
+}
+
+/// Prints rows until training has ended and every checkpoint is scanned or counted. Returns the
+/// last scrape and whether nothing failed.
+fn watch(
+    follower: &mut Follower<'_>,
+    sidecar: &mut Sidecar,
+    work: &Path,
+    trained: impl Fn() -> bool,
+) -> Result<(String, bool), String> {
+    loop {
+        let ended = trained();
+        let before = follower.checkpoints.len();
+        follower.poll()?;
+        for checkpoint in &follower.checkpoints[before..] {
+            println!("{}", follow::row(checkpoint));
+        }
+        if ended {
+            let scrape = sidecar.scrape()?;
+            let published = published(work)?;
+            let scanned = metric(&scrape, "mirrorwatch_checkpoints_scanned_total");
+            let skipped = metric(&scrape, "mirrorwatch_checkpoints_skipped_total");
+            let failed = metric(&scrape, "mirrorwatch_checkpoint_failures_total");
+            if scanned + skipped + failed >= published && follower.checkpoints.len() as f64 >= scanned {
+                println!(
+                    "\n{published} checkpoints published: {scanned} scanned, {skipped} skipped, {failed} failed"
+                );
+                return Ok((scrape, failed == 0.0));
+            }
+        }
+        sidecar.check()?;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// How many checkpoints the hook says that it published.
+fn published(work: &Path) -> Result<f64, String> {
+    let listing = list_checkpoints(work.join("runs"), RUN).map_err(|e| e.to_string())?;
+    Ok(listing.status.map_or(0.0, |status| status.published as f64))
+}
+
+fn finish(
+    options: &Options,
+    source: &Source,
+    labels: &Labels,
+    follower: &Follower<'_>,
+    scrape: &str,
+    work: &Path,
+) -> Result<(), String> {
+    let scored = labels.given.len() - labels.trusted.len();
+    let wrong = labels.wrong.iter().filter(|w| **w).count();
+    if let Some(path) = &options.summary {
+        let report = Report {
+            samples: labels.given.len(),
+            probe: options.probe.min(source.test_labels.len()),
+            classes: source.classes,
+            noise_true: wrong as f64 / scored.max(1) as f64,
+            checkpoints: &follower.checkpoints,
+            last: follower.checkpoints.last(),
+            scrape,
+        };
+        let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
+        std::fs::write(path, text)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    let (Some(last), Some(summary)) = (follower.checkpoints.last(), follower.seen.iter().next_back())
+    else {
+        return Ok(());
+    };
+    let scores = follow::read_scores(&summary.with_extension("scores.csv"))?;
+    let mut order: Vec<usize> = (0..scores.len()).filter(|i| !labels.trusted.contains(i)).collect();
+    order.sort_by(|&a, &b| scores[b].score.total_cmp(&scores[a].score));
+    let mut tiles = Vec::new();
+    for &index in order.iter().take(sheet::MOST) {
+        let score = &scores[index];
+        tiles.push(Tile {
+            index,
+            shape: source.train.shape().to_vec(),
+            values: source.train.sample(index).unwrap_or_default(),
+            given: source.class_names[score.given].clone(),
+            suggested: source.class_names[score.suggested as usize].clone(),
+            score: score.score,
+            p_value: score.p_value,
+            mislabelled: Some(labels.truth[index] != labels.given[index]),
+        });
+    }
+    let picture = work.join("suspects.png");
+    let title = format!("{} most suspicious of {} samples, epoch {}", tiles.len(), labels.given.len(), last.epoch);
+    sheet::contact_sheet(&title, &tiles, &picture).map_err(|e| e.to_string())?;
+    println!("suspects: {}", summary.with_extension("suspects.csv").display());
+    println!("picture:  {}", picture.display());
+    println!("report:   {}", summary.display());
+    Ok(())
+}

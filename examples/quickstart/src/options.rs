@@ -1,0 +1,101 @@
+//! Options of the demo. Benchmarks use them, too: keep them stable.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use mirrorwatch::stock::Architecture;
+
+use crate::noise::Noise;
+
+/// Train a model on data with wrong labels while a sidecar finds them.
+#[derive(Debug, Clone, Parser)]
+#[command(version, about, name = "cargo demo --")]
+pub struct Options {
+    /// Directory with IDX files (train-images-* or train-features-*, train-labels-*, t10k-…), gzipped or not [default: the embedded Fashion-MNIST subset]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+
+    /// Label noise to inject: none, sym:R or asym:R [default: sym:0.2, or none with --truth]
+    #[arg(long, value_name = "NOISE", value_parser = Noise::parse)]
+    pub noise: Option<Noise>,
+
+    /// IDX file with the clean training labels, when the given ones are noisy already
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+
+    /// Use the first N training samples only
+    #[arg(long, value_name = "N")]
+    pub train_limit: Option<usize>,
+
+    /// Use the first N test samples as the probe
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub probe: usize,
+
+    /// Verify the labels of N random training samples and trust them; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pub trusted: usize,
+
+    /// Model to train [default: cnn on images, mlp on features]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<Architecture>,
+
+    /// Epochs to train
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub epochs: usize,
+
+    /// Learning rate (Adam)
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    pub lr: f64,
+
+    /// Samples in a training batch
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub batch_size: usize,
+
+    /// Seed of noise, trusted set, weights and batches
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Threads of each of the two processes; 0 = half the cores
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+
+    /// Address of the sidecar's /metrics; port 0 for a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub listen: String,
+
+    /// Exit when the last checkpoint is scanned; 1 if a scan failed
+    #[arg(long)]
+    pub headless: bool,
+
+    /// Write what was found, measured against the truth, to this JSON file
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
+
+    /// Directory for everything the demo writes [default: a new one below target/demo]
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+
+    /// Further options for the sidecar's `watch`, after `--`
+    #[arg(last = true, value_name = "OPTION")]
+    pub sidecar: Vec<String>,
+}
+
+impl Options {
+    /// The noise to inject.
+    pub fn noise(&self) -> Noise {
+        match (self.noise, &self.truth) {
+            (Some(noise), _) => noise,
+            (None, Some(_)) => Noise::None,
+            (None, None) => Noise::Symmetric(0.2),
+        }
+    }
+
+    /// Threads of each process.
+    pub fn threads(&self) -> usize {
+        if self.threads > 0 {
+            return self.threads;
+        }
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        (cores / 2).max(1)
+    }
+}

@@ -1,0 +1,150 @@
+//! The end-to-end suite: real processes, a real Prometheus.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use super::Step;
+use crate::context::{Context, E2E_PACKAGE, shown};
+use crate::report::Outcome;
+use crate::runner::{self, Set};
+
+/// Builds the quickstart, tells the tests where everything is, and runs them.
+pub const STEP: Step = Step {
+    name: "e2e",
+    about: "end-to-end tests over real processes",
+    run,
+};
+
+/// The example that the tests start, and the variable that tells them its path.
+const EXAMPLE: &str = "quickstart";
+const EXAMPLE_VARIABLE: &str = "MIRRORWATCH_QUICKSTART";
+
+fn run(context: &Context) -> Outcome {
+    // Without this, `cargo test` would be given no target and run everything.
+    if context
+        .test_targets
+        .iter()
+        .all(|(package, _)| package != E2E_PACKAGE)
+    {
+        return Outcome::Skipped(format!("the package {E2E_PACKAGE} has no tests"));
+    }
+    // With `--workspace --tests` rather than `-p`, for the reason given in `runner`: this way the
+    // binary is linked from what the unit tests have built.
+    let mut build = context.cargo(["build", "--workspace", "--tests", "--bin", EXAMPLE]);
+    let example = match build_executable(&mut build) {
+        Ok(path) => path,
+        Err(why) => return Outcome::Failed(why),
+    };
+    let without = match tests_without_tools(context) {
+        Ok(names) => names,
+        Err(why) => return Outcome::Failed(why),
+    };
+
+    let mut command = context
+        .runner
+        .command(context, Set::EndToEnd { without: &without });
+    println!("{EXAMPLE_VARIABLE}={}", example.display());
+    command.env(EXAMPLE_VARIABLE, example);
+    for located in context.tools() {
+        for (index, program) in located.tool.programs.iter().enumerate() {
+            match &located.state {
+                Ok(installed) => command.env(program.variable, &installed.paths[index]),
+                Err(_) => command.env_remove(program.variable),
+            };
+        }
+    }
+    context.run(&mut command).then(|| {
+        let mut note = format!("with {}", context.runner);
+        if !without.is_empty() {
+            note += &format!(
+                "; {} tests skipped for want of tools: {}",
+                without.len(),
+                without.join(", ")
+            );
+        }
+        Outcome::Passed(note)
+    })
+}
+
+/// The tests that cannot run, told one by one with the reason.
+fn tests_without_tools(context: &Context) -> Result<Vec<String>, String> {
+    let missing: Vec<_> = context
+        .tools()
+        .iter()
+        .filter_map(|located| Some((located.tool.name, located.state.as_ref().err()?)))
+        .collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut names = runner::end_to_end_tests(context)?;
+    names.retain(|test| {
+        let reason = missing.iter().find(|(tool, _)| needs(test, tool));
+        if let Some((tool, why)) = reason {
+            println!("skipped: {test}: {tool} is missing: {why}");
+        }
+        reason.is_some()
+    });
+    Ok(names)
+}
+
+/// Whether a test's name, or that of a module it is in, starts with the tool's.
+fn needs(test: &str, tool: &str) -> bool {
+    test.split("::").any(|part| {
+        part.strip_prefix(tool)
+            .is_some_and(|rest| rest.starts_with('_'))
+    })
+}
+
+/// Builds, and takes the executable's path from what cargo says, wherever its settings put it.
+fn build_executable(command: &mut Command) -> Result<PathBuf, String> {
+    println!("$ {}", shown(command));
+    command
+        .arg("--message-format=json-render-diagnostics")
+        .stderr(Stdio::inherit());
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start cargo build: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "the example {EXAMPLE} does not build ({}); see above",
+            output.status
+        ));
+    }
+    executable(&String::from_utf8_lossy(&output.stdout))
+        .ok_or_else(|| format!("cargo built no executable {EXAMPLE}; is examples/{EXAMPLE} still a package with a main?"))
+}
+
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| {
+            message["target"]["name"] == EXAMPLE && message["profile"]["test"] == false
+        })
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_name_the_tool_they_need() {
+        assert!(needs("prometheus_scrapes_the_sidecar", "prometheus"));
+        assert!(needs("rules::prometheus_fires", "prometheus"));
+        assert!(!needs("exports_prometheus_text", "prometheus"));
+        assert!(!needs("prometheus", "prometheus"));
+    }
+
+    #[test]
+    fn the_executable_is_the_program_and_not_its_tests() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"name":"quickstart"},"profile":{"test":true},"executable":"/t/deps/quickstart-1"}
+{"reason":"compiler-artifact","target":{"name":"other"},"profile":{"test":false},"executable":"/t/other"}
+{"reason":"compiler-artifact","target":{"name":"quickstart"},"profile":{"test":false},"executable":"/t/quickstart"}
+"#;
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/quickstart")));
+    }
+}

@@ -1,0 +1,170 @@
+//! What must not be in the repository.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::Step;
+use crate::context::Context;
+use crate::report::Outcome;
+
+/// Lists every file that breaks a rule, and fails when there is one.
+pub const STEP: Step = Step {
+    name: "hygiene",
+    about: "no huge file, private path, unfinished code or overlong source",
+    run,
+};
+
+/// Large files stay in a repository's history for ever.
+const MOST_BYTES: u64 = 6 * 1024 * 1024;
+/// A file nobody can hold in mind.
+const MOST_LINES: usize = 500;
+/// Directories of the machines that the project is made on.
+const PRIVATE: [&str; 2] = ["work", "farm"];
+/// Macros that stand for code not written yet. Put together here, so as not to find themselves.
+const UNFINISHED: [&str; 2] = [concat!("todo", "!("), concat!("unimplemented", "!(")];
+
+fn run(context: &Context) -> Outcome {
+    let files = match files(&context.root) {
+        Ok(files) => files,
+        Err(why) => return Outcome::Skipped(why),
+    };
+    let mut problems = Vec::new();
+    for name in &files {
+        match examine(&context.root.join(name), name) {
+            Ok(found) => {
+                problems.extend(found.into_iter().map(|problem| format!("{name}{problem}")))
+            }
+            Err(why) => problems.push(format!("{name}: cannot be read: {why}")),
+        }
+    }
+    for problem in &problems {
+        println!("{problem}");
+    }
+    if problems.is_empty() {
+        Outcome::Passed(format!("{} files", files.len()))
+    } else {
+        Outcome::Failed(format!(
+            "{} problems in {} files; they are listed above",
+            problems.len(),
+            files.len()
+        ))
+    }
+}
+
+/// The tracked files, and those a commit of everything would add.
+fn files(root: &Path) -> Result<Vec<String>, String> {
+    let output = Command::new("git")
+        .args([
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--deduplicate",
+        ])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot start git: {error}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "not a git work tree: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ));
+    }
+    let names = String::from_utf8_lossy(&output.stdout);
+    // Deleted files are still tracked until the deletion is committed; a link may lead anywhere.
+    let is_file =
+        |name: &&str| fs::symlink_metadata(root.join(name)).is_ok_and(|meta| meta.is_file());
+    Ok(names
+        .split('\0')
+        .filter(|name| !name.is_empty())
+        .filter(is_file)
+        .map(str::to_owned)
+        .collect())
+}
+
+/// What is wrong with a file, each as the rest of a line that starts with its name.
+fn examine(path: &Path, name: &str) -> std::io::Result<Vec<String>> {
+    let bytes = fs::metadata(path)?.len();
+    if bytes > MOST_BYTES {
+        return Ok(vec![format!(
+            ": {bytes} bytes, more than {MOST_BYTES}; make it smaller or have it made by code"
+        )]);
+    }
+    let content = fs::read(path)?;
+    // As git tells binary files from text.
+    if content.iter().take(8000).any(|&byte| byte == 0) {
+        return Ok(Vec::new());
+    }
+    Ok(examine_text(
+        &String::from_utf8_lossy(&content),
+        name.ends_with(".rs"),
+    ))
+}
+
+fn examine_text(text: &str, rust: bool) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        if let Some(path) = private_path(line) {
+            problems.push(format!(
+                ":{number}: names {path}, a path of a private machine; write it another way"
+            ));
+        }
+        for macro_call in UNFINISHED
+            .iter()
+            .filter(|call| rust && line.contains(**call))
+        {
+            problems.push(format!(
+                ":{number}: {macro_call}…) stands for unfinished code; write it"
+            ));
+        }
+    }
+    let lines = text.lines().count();
+    if rust && lines > MOST_LINES {
+        problems.push(format!(
+            ": {lines} lines, more than {MOST_LINES}; divide it"
+        ));
+    }
+    problems
+}
+
+/// A private directory's path at the start of a word: `(^|[^A-Za-z0-9_])/(work|farm)/`.
+fn private_path(line: &str) -> Option<String> {
+    PRIVATE.iter().map(|name| format!("/{name}/")).find(|path| {
+        line.match_indices(path.as_str()).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_paths_are_found_at_the_start_of_a_word_only() {
+        let [work, farm] = PRIVATE;
+        assert!(private_path(&format!("/{work}/main")).is_some());
+        assert!(private_path(&format!("see '/{farm}/x' there")).is_some());
+        assert!(private_path(&format!("frame/{work}/x and ok_/{farm}/y")).is_none());
+        assert!(private_path(&format!("at/{work}/x, then /{work}/y")).is_some());
+        assert!(private_path(&format!("the {work}/life balance")).is_none());
+    }
+
+    #[test]
+    fn unfinished_and_overlong_code_is_found_in_rust_only() {
+        let unfinished = format!("fn f() {{\n    {}\"later\")\n}}\n", UNFINISHED[0]);
+        let found = examine_text(&unfinished, true);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with(":2: "), "{found:?}");
+        assert!(examine_text(&unfinished, false).is_empty());
+
+        assert!(examine_text(&"x\n".repeat(MOST_LINES), true).is_empty());
+        assert_eq!(examine_text(&"x\n".repeat(MOST_LINES + 1), true).len(), 1);
+        assert!(examine_text(&"x\n".repeat(MOST_LINES + 1), false).is_empty());
+    }
+}

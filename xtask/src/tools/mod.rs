@@ -1,0 +1,109 @@
+//! The real components that end-to-end tests talk to: where they are, and fetching them.
+//!
+//! A new tool is one small file with a [`Tool`] in it and its line in [`TOOLS`]. Tests that need
+//! tool `x` have names that start with `x_`, and find its programs through the environment
+//! variables it names; when the tool is missing they are skipped by name.
+
+mod alertmanager;
+mod apt;
+mod chromium;
+mod locate;
+mod prometheus;
+
+use std::fmt;
+use std::path::PathBuf;
+
+pub use locate::{Store, locate};
+
+/// Every tool there is.
+pub const TOOLS: &[Tool] = &[prometheus::TOOL, alertmanager::TOOL, chromium::TOOL];
+
+/// A component of the tests.
+pub struct Tool {
+    /// Its name, and the start of the names of the tests that need it.
+    pub name: &'static str,
+    /// What the tests use it for.
+    pub about: &'static str,
+    /// Whether a plain run fetches it.
+    pub by_default: bool,
+    /// What it consists of.
+    pub programs: &'static [Program],
+    /// Unpacks it below [`Store::root`] and tells its version, or why it cannot.
+    pub fetch: fn(&Store) -> Result<String, String>,
+}
+
+/// One executable of a tool.
+pub struct Program {
+    /// Its file name.
+    pub name: &'static str,
+    /// The environment variable that tells its path, to the tests and to us.
+    pub variable: &'static str,
+}
+
+/// A tool that is there.
+pub struct Installed {
+    /// Its version, and where it came from.
+    pub version: String,
+    /// Its programs' paths, in the order of [`Tool::programs`].
+    pub paths: Vec<PathBuf>,
+}
+
+/// A tool, and whether it is there.
+pub struct Located {
+    /// Which.
+    pub tool: &'static Tool,
+    /// Where it is, or why it is not there and what to do.
+    pub state: Result<Installed, String>,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tool {
+            name,
+            about,
+            programs,
+            ..
+        } = self.tool;
+        match &self.state {
+            Ok(installed) => {
+                write!(f, "{name} ({about}): {}", installed.version)?;
+                for (program, path) in programs.iter().zip(&installed.paths) {
+                    write!(f, "\n  {}={}", program.variable, path.display())?;
+                }
+                Ok(())
+            }
+            Err(why) => write!(f, "{name} ({about}): missing: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_variables_are_unique() {
+        let mut names: Vec<_> = TOOLS.iter().map(|tool| tool.name).collect();
+        names.extend(
+            TOOLS
+                .iter()
+                .flat_map(|tool| tool.programs)
+                .map(|program| program.variable),
+        );
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn a_missing_tool_says_why() {
+        let located = Located {
+            tool: &TOOLS[0],
+            state: Err("no network".into()),
+        };
+        let text = located.to_string();
+        assert!(text.starts_with("prometheus ("), "{text}");
+        assert!(text.ends_with("missing: no network"), "{text}");
+    }
+}
