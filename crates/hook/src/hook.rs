@@ -261,8 +261,10 @@ impl Inner {
     }
 
     fn end(&self, limit: Duration, ending: Ending) -> bool {
-        // Inert while waiting, so that no other thread starts a second writer meanwhile.
-        let writer = match std::mem::replace(&mut *self.state(), State::Inert) {
+        // Inert while waiting, so that no other thread starts a second writer meanwhile. A statement of
+        // its own, so that the lock is not held while waiting.
+        let state = std::mem::replace(&mut *self.state(), State::Inert);
+        let writer = match state {
             State::Running(writer) => writer,
             State::Idle => {
                 *self.state() = State::Idle;

@@ -1,12 +1,13 @@
 //! The probability that an empirical distribution leaves a one-sided band somewhere, and the band's
 //! local level that makes it what was asked for.
 //!
-//! For n uniform order statistics U_(1) ≤ … ≤ U_(n) and bounds b_m, this is P(U_(m+1) > b_m for some m). A
-//! uniform sample of n is a Poisson process of rate n given that it ends at n, and a Poisson
-//! process has independent increments: carry the law of its count from bound to bound and take out what
-//! has crossed (Moscovich and Nadler, *Fast calculation of boundary crossing probabilities for Poisson processes*,
-//! Statistics & Probability Letters 123, 2017, here with short direct convolutions in place of the FFT). Every
-//! term is positive, so nothing cancels, unlike in the recursions of Noé, Bolshev and Steck.
+//! For n uniform order statistics U_(1) ≤ … ≤ U_(n) and bounds b_m, this is P(U_(m+1) > b_m for
+//! some m). A uniform sample of n is a Poisson process of rate n given that it ends at n, and a
+//! Poisson process has independent increments: carry the law of its count from bound to bound and
+//! take out what has crossed (Moscovich and Nadler, *Fast calculation of boundary crossing
+//! probabilities for Poisson processes*, Statistics & Probability Letters 123, 2017, here with
+//! short direct convolutions in place of the FFT). Every term is positive, so nothing cancels,
+//! unlike in the recursions of Noé, Bolshev and Steck.
 
 use statrs::function::gamma::ln_gamma;
 
@@ -16,9 +17,10 @@ use crate::beta::upper_quantile;
 /// 1e-9 of a probability for n = 100,000, and in practice far less: few states are near the limit.
 const NEGLIGIBLE: f64 = 1e-22;
 
-/// P(U_(m+1) > bound for some (m, bound)) for n uniform order statistics: the chance that at some bound, m or
-/// fewer lie below it. `counts`: the m, strictly increasing, below n. `bounds`: one each, increasing, in
-/// [0, 1]; the gaps are at most 700 / n, beyond which the Poisson weights underflow.
+/// P(U_(m+1) > bound for some (m, bound)) for n uniform order statistics: the chance that at some
+/// bound, m or fewer lie below it. `counts`: the m, strictly increasing, below n. `bounds`: one
+/// each, increasing, in [0, 1]; the gaps are at most 700 / n, beyond which the Poisson weights
+/// underflow.
 pub(crate) fn crossing_probability(n: usize, counts: &[usize], bounds: &[f64]) -> f64 {
     let rate = n as f64;
     // mass[j] = P(no bound crossed so far, and the count is low + j), low the least that this allows.
@@ -103,7 +105,9 @@ pub(crate) fn calibrated_bounds(n: usize, counts: &[usize], alpha: f64) -> (f64,
     let k = counts.len();
     const TOLERANCE: f64 = 1e-6;
     let target = (alpha * (1.0 - 0.5 * TOLERANCE)).ln();
-    let mut low = (alpha / k as f64).ln();
+    // A shade below the union bound, so that rounding cannot make the bracket empty.
+    let least = alpha * (1.0 - TOLERANCE) / k as f64;
+    let mut low = least.ln();
     let mut high = alpha.ln();
     let mut best = None;
     // Between the two bounds, about where it lies for n of a few thousand.
@@ -111,11 +115,11 @@ pub(crate) fn calibrated_bounds(n: usize, counts: &[usize], alpha: f64) -> (f64,
     let mut last: Option<(f64, f64)> = None;
     for _ in 0..40 {
         let bounds = equal_level_bounds(n, counts, level.exp());
-        let reached = crossing_probability(n, counts, &bounds).ln();
-        let enough = reached >= (alpha * (1.0 - TOLERANCE)).ln();
-        if reached <= alpha.ln() {
+        let crossing = crossing_probability(n, counts, &bounds);
+        let reached = crossing.ln();
+        if crossing <= alpha {
             best = Some((level.exp(), bounds));
-            if enough {
+            if crossing >= alpha * (1.0 - TOLERANCE) {
                 break;
             }
             low = level;
@@ -138,11 +142,8 @@ pub(crate) fn calibrated_bounds(n: usize, counts: &[usize], alpha: f64) -> (f64,
     }
     match best {
         Some(found) => found,
-        // Rounding alone can end here; the union bound holds whatever happens above.
-        None => {
-            let level = alpha / k as f64;
-            (level, equal_level_bounds(n, counts, level))
-        }
+        // Only rounding could lead here; the union bound holds whatever happens above.
+        None => (least, equal_level_bounds(n, counts, least)),
     }
 }
 

@@ -57,8 +57,9 @@ fn calibration_reaches_alpha_from_below() {
     }
 }
 
-/// Relative frequencies of a crossing and their standard errors: numpy 2.4.6, `default_rng(2024)`, scipy 1.17.1, 200,000
-/// samples `u = np.sort(rng.random(n))`, `(u[:k] > beta.isf(level, m + 1, n - m)[:k]).any()`.
+/// Relative frequencies of a crossing and their standard errors: numpy 2.4.6, `default_rng(2024)`,
+/// scipy 1.17.1, 200,000 samples `u = np.sort(rng.random(n))`, `(u[:k] > beta.isf(level, m + 1, n -
+/// m)[:k]).any()`.
 #[test]
 fn crossings_match_a_simulation() {
     for (n, k, level, simulated, error) in [

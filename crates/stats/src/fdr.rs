@@ -1,9 +1,10 @@
 //! From p-values to a list of suspects with a bound on the share of false alarms.
 //!
-//! Benjamini and Hochberg, *Controlling the false discovery rate*, JRSS B 57, 1995. Conformal p-values that
-//! share one null sample are positively dependent (PRDS), under which the procedure stays valid, also
-//! with Storey's estimate of the clean share (Bates et al., Annals of Statistics 51, 2023; Marandon, Lei,
-//! Mary and Roquain, *Adaptive novelty detection with false discovery rate guarantee*, Annals of Statistics 52, 2024).
+//! Benjamini and Hochberg, *Controlling the false discovery rate*, JRSS B 57, 1995. Conformal
+//! p-values that share one null sample are positively dependent (PRDS), under which the procedure
+//! stays valid, also with Storey's estimate of the clean share (Bates et al., Annals of Statistics
+//! 51, 2023; Marandon, Lei, Mary and Roquain, *Adaptive novelty detection with false discovery rate
+//! guarantee*, Annals of Statistics 52, 2024).
 
 use crate::StatsError;
 use crate::check::within;
@@ -63,12 +64,12 @@ pub fn adaptive_benjamini_hochberg(
 /// Storey's estimate of the share of clean samples, in (0, 1]:
 /// min(1, (1 + #{p > λ}) / (N (1 − λ))). Never too low on average.
 ///
-/// λ is the grid point k / (n + 1) at or below 1/2. On the grid, P(p > λ) = 1 − λ exactly for a clean
-/// sample; off it the estimate would carry a needless bias. One half is the value of Storey, Taylor and
-/// Siegmund (JRSS B 66, 2004): wrong labels whose score is below the clean median are rare
-/// for any score worth using, and the null's sampling error, (λ / (1 − λ) / n)^½ of the result, is still only
-/// 1/√n there; it doubles by λ = 0.8. With p-values from nulls of several sizes (class-conditional),
-/// any of the sizes may be given: off its grid the estimate only rises.
+/// λ is the grid point k / (n + 1) at or below 1/2. On the grid, P(p > λ) = 1 − λ exactly for a
+/// clean sample; off it the estimate would carry a needless bias. One half is the value of Storey,
+/// Taylor and Siegmund (JRSS B 66, 2004): wrong labels whose score is below the clean median are
+/// rare for any score worth using, and the null's sampling error, (λ / (1 − λ) / n)^½ of the
+/// result, is still only 1/√n there; it doubles by λ = 0.8. With p-values from nulls of several
+/// sizes (class-conditional), any of the sizes may be given: off its grid the estimate only rises.
 ///
 /// `p`: N p-values in [0, 1]; with N = 0 the result is 1. `null_n`: the number of null samples.
 ///

@@ -32,6 +32,8 @@
 //! | [`ranking`] | how are scores fused, compared and judged? |
 //! | [`moments`] | means, variances and medians |
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod band;
 mod beta;
 mod check;

@@ -8,8 +8,9 @@ const MAD_TO_SIGMA: f64 = 1.4826;
 
 /// Mean and variance of numbers seen one at a time, without keeping them.
 ///
-/// Welford, Technometrics 4, 1962; merging as in Chan, Golub and LeVeque, *Updating formulae and a pairwise algorithm for
-/// computing sample variances*, 1979. A NaN or an infinity that is pushed makes the mean NaN or infinite.
+/// Welford, Technometrics 4, 1962; merging as in Chan, Golub and LeVeque, *Updating formulae and a
+/// pairwise algorithm for computing sample variances*, 1979. A NaN or an infinity that is pushed
+/// makes the mean NaN or infinite.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Running {
     /// How many numbers.
@@ -59,7 +60,8 @@ impl Running {
 ///
 /// # Errors
 ///
-/// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] if the median is infinite.
+/// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] if the median
+/// is infinite.
 pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
     some_scores("values", values)?;
     let sorted = ascending(values);

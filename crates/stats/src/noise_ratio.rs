@@ -1,8 +1,9 @@
 //! How many labels are wrong, without saying which.
 //!
-//! Of the n null and N training samples, W have wrong labels and all W are in training. Take the n + N − W
-//! clean ones as the population, and the null as a random sample from it, drawn without replacement;
-//! that is what exchangeability says. If S(t) is the share of this population with scores at or above t, then
+//! Of the n null and N training samples, W have wrong labels and all W are in training. Take the clean ones,
+//! n + N − W in number, as the population, and the null as a random sample from it, drawn without
+//! replacement; that is what exchangeability says. If S(t) is the share of this population with
+//! scores at or above t, then
 //!
 //! > #{null ≥ t} + #{train ≥ t} ≤ (n + N − W) S(t) + W,
 //!
@@ -12,12 +13,13 @@
 //!
 //! > W / N ≥ max_t \[ F̂(t) − S⁺(t) − (n / N) (S⁺(t) − Ŝ(t)) \] / \[ 1 − S⁺(t) \],
 //!
-//! F̂ and Ŝ being the observed shares of train and null. The term in n / N pays for the chance in the training
-//! set's own clean samples. Nothing is assumed about the scores of wrong labels, and nothing about
-//! independence: the population is the finite one at hand. The band is calibrated for drawing with
-//! replacement, which spreads more (Hoeffding, JASA 58, 1963); its exact coverage without
-//! replacement is computed in this crate's tests and is never lower. Bounds of this kind go back to Genovese and
-//! Wasserman (Annals of Statistics 32, 2004) and Meinshausen and Rice (Annals of Statistics 34, 2006).
+//! F̂ and Ŝ being the observed shares of train and null. The term in n / N pays for the chance in
+//! the training set's own clean samples. Nothing is assumed about the scores of wrong labels, and
+//! nothing about independence: the population is the finite one at hand. The band is calibrated for
+//! drawing with replacement, which spreads more (Hoeffding, JASA 58, 1963); its exact coverage
+//! without replacement is computed in this crate's tests and is never lower. Bounds of this kind go
+//! back to Genovese and Wasserman (Annals of Statistics 32, 2004) and Meinshausen and Rice (Annals
+//! of Statistics 34, 2006).
 
 use crate::StatsError;
 use crate::band::UpperBand;
@@ -37,7 +39,7 @@ pub struct NoiseBound {
     pub wrong: usize,
     /// The ratio's denominator: the number of training samples.
     pub train: usize,
-    /// The point estimate at the same threshold, in [`ratio`](Self::ratio), 1\]; see [`estimate`].
+    /// The point estimate at the same threshold, between `ratio` and 1; see [`estimate`].
     pub estimate: f64,
     /// The score threshold t at which the bound is reached; +∞ if no training score is informative.
     pub threshold: f32,
@@ -55,10 +57,10 @@ pub struct NoiseBound {
 
 /// The lower bound on the noise ratio of `train` at confidence 1 − `alpha`.
 ///
-/// `null`: n ≥ 1 scores of samples with verified labels, exchangeable with the clean ones of `train`. `train`:
-/// N ≥ 1 scores in the same unit. The null samples should be left out of `train`; if they are in, the
-/// bound stays valid and is a little lower. `alpha` in (0, 0.5]. Calibrates a band each time; with
-/// nulls of one size, build it once and use [`lower_bound_with`].
+/// `null`: n ≥ 1 scores of samples with verified labels, exchangeable with the clean ones of
+/// `train`. `train`: N ≥ 1 scores in the same unit. The null samples should be left out of `train`;
+/// if they are in, the bound stays valid and is a little lower. `alpha` in (0, 0.5]. Calibrates a
+/// band each time; with nulls of one size, build it once and use [`lower_bound_with`].
 ///
 /// # Errors
 ///
@@ -138,13 +140,15 @@ pub fn lower_bound_with(
 
 /// A point estimate of the noise ratio of `train`, in [0, 1].
 ///
-/// Storey's estimate 1 − π̂₀(λ) on the conformal p-values, with λ the p-value at which the 95 % lower
-/// bound is reached: where the evidence is strongest, instead of a fixed 1/2. (Garg et al., *Mixture proportion
-/// estimation and PU learning*, NeurIPS 2021, choose their threshold by a confidence bound too.) Never below that
-/// bound. What no method can see is missing from it: wrong labels that score like clean ones.
+/// Storey's estimate 1 − π̂₀(λ) on the conformal p-values, with λ the p-value at which the 95 %
+/// lower bound is reached: where the evidence is strongest, instead of a fixed 1/2. (Garg et al.,
+/// *Mixture proportion estimation and PU learning*, NeurIPS 2021, choose their threshold by a
+/// confidence bound too.) Never below that bound. What no method can see is missing from it: wrong
+/// labels that score like clean ones.
 ///
 /// Bias, and root mean squared error in brackets, N = 20,000 and 400 repetitions (the test
-/// `bias_table` prints it, `estimate_has_little_bias` checks a part); clean scores are N(0, 1), those of wrong labels N(μ, 1):
+/// `bias_table` prints it, `estimate_has_little_bias` checks a part); clean scores are N(0, 1),
+/// those of wrong labels N(μ, 1):
 ///
 /// | n | μ | 0 | .01 | .05 | .1 | .2 | .4 |
 /// | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -162,7 +166,8 @@ pub fn estimate(null: &[f32], train: &[f32]) -> Result<f64, StatsError> {
     Ok(lower_bound(null, train, ESTIMATE_ALPHA)?.estimate)
 }
 
-/// (F̂ − Ŝ) / (1 − Ŝ) with Ŝ = (m + 1) / (n + 1), the mean of the clean share just above the m-th null score.
+/// (F̂ − Ŝ) / (1 − Ŝ) with Ŝ = (m + 1) / (n + 1), the mean of the clean share just above the m-th
+/// null score.
 fn plug_in(train_exceeding: usize, train: usize, null_exceeding: usize, null: usize) -> f64 {
     if null_exceeding >= null {
         return 0.0;
@@ -174,9 +179,10 @@ fn plug_in(train_exceeding: usize, train: usize, null_exceeding: usize, null: us
 
 /// The part of `alpha` to spend on checkpoint `index` (0, 1, 2, …): 6 α / (π² (index + 1)²).
 ///
-/// The parts add up to α over endlessly many checkpoints, so that with probability 1 − α *every* bound computed at
-/// its part holds (Bonferroni), and the largest of them so far is a valid bound too: the noise
-/// ratio belongs to the data and does not change from one checkpoint to the next. Early ones, which see wrong labels best, get the most.
+/// The parts add up to α over endlessly many checkpoints, so that with probability 1 − α *every*
+/// bound computed at its part holds (Bonferroni), and the largest of them so far is a valid bound
+/// too: the noise ratio belongs to the data and does not change from one checkpoint to the next.
+/// Early ones, which see wrong labels best, get the most.
 #[must_use]
 pub fn alpha_at(index: usize, alpha: f64) -> f64 {
     let k = index as f64 + 1.0;

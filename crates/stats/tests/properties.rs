@@ -1,5 +1,7 @@
 //! What must hold for all inputs.
 
+#![allow(clippy::unwrap_used)]
+
 use mirrorwatch_stats::band::UpperBand;
 use mirrorwatch_stats::moments::{Running, quantile, robust_location_scale};
 use mirrorwatch_stats::{conformal, fdr, noise_ratio, ranking};

@@ -1,5 +1,7 @@
 //! The guarantees, by simulation: over many repetitions each may fail as often as it says, and no more.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::Random;

@@ -3,8 +3,8 @@
 //! A new step is one small file with a [`Step`] in it and its line in [`STEPS`].
 //!
 //! The order: what costs seconds first, then what finds the most mistakes per minute. Clippy and doc
-//! share one tree of `check` artefacts, which is *separate* from the one that the tests link (no
-//! machine code), so on a clean clone the dependencies are gone through twice. MEASURED_COSTS
+//! share one tree of `check` artefacts, which is *separate* from the tree that the tests link (it holds
+//! no machine code), so on a clean clone the dependencies are gone through twice. MEASURED
 
 mod clippy;
 mod doc;
