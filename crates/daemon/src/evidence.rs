@@ -4,11 +4,12 @@ use mirrorwatch_influence::{Estimate, Estimator, Scan};
 use mirrorwatch_stats::StatsError;
 use mirrorwatch_stats::moments::robust_location_scale;
 
-/// Evidence of one estimator: the running mean of its standardised scores.
+/// Evidence of one estimator: the weighted running mean of its standardised scores.
 ///
 /// Scores of one checkpoint are standardised by median and scaled MAD of the training set, so
-/// that checkpoints of different phases of training weigh alike, and clamped, so that no single
-/// checkpoint decides for good.
+/// that checkpoints of different phases of training weigh alike, and then compressed by asinh:
+/// linear around the bulk, logarithmic in the tail. No single checkpoint decides for good, and no
+/// two samples become equal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
     /// Which estimator.
@@ -28,6 +29,8 @@ pub struct Channel {
 pub struct Evidence {
     /// Checkpoints taken in.
     pub checkpoints: u32,
+    /// Sum of their weights, see [`weight`].
+    pub weight: f64,
     /// One channel per estimator; the first one counts.
     pub channels: Vec<Channel>,
     /// Running mean of each training sample's loss (the "cumulative loss" baseline).
@@ -49,9 +52,6 @@ pub struct Evidence {
 /// "Not yet" in epoch fields.
 pub const NEVER: u32 = u32::MAX;
 
-/// Standardised scores beyond this say no more than "very".
-const CLAMP: f32 = 20.0;
-
 impl Evidence {
     /// No evidence yet, for `train` training and `probe` probe samples.
     pub fn new(estimators: &[Estimator], train: usize, probe: usize) -> Self {
@@ -67,6 +67,7 @@ impl Evidence {
         }
         Self {
             checkpoints: 0,
+            weight: 0.0,
             channels,
             mean_loss: vec![0.0; train],
             mean_margin: vec![0.0; train],
@@ -78,17 +79,20 @@ impl Evidence {
         }
     }
 
-    /// Takes in the scan of a checkpoint at `epoch`.
+    /// Takes in the scan of a checkpoint at `epoch`; `classes` is the number of classes.
     ///
     /// # Errors
     ///
     /// Scores that cannot be standardised.
-    pub fn add(&mut self, scan: &Scan, epoch: u64) -> Result<(), StatsError> {
+    pub fn add(&mut self, scan: &Scan, epoch: u64, classes: usize) -> Result<(), StatsError> {
         self.checkpoints += 1;
-        let weight = 1.0 / self.checkpoints as f32;
+        let weight = weight(scan, self.mean_loss.len(), classes);
+        self.weight += weight;
+        let share = (weight / self.weight) as f32;
         for (channel, estimate) in self.channels.iter_mut().zip(&scan.estimates) {
-            channel.add(estimate, weight)?;
+            channel.add(estimate, share)?;
         }
+        let weight = 1.0 / self.checkpoints as f32;
         blend(&mut self.mean_loss, &scan.train_losses, weight);
         blend(&mut self.mean_margin, &scan.train_margins, weight);
         self.last_loss.clone_from(&scan.train_losses);
@@ -110,6 +114,21 @@ impl Evidence {
     }
 }
 
+/// How much a checkpoint has to say, above 0 and at most 1: what the model knows (probe accuracy
+/// above chance, squared) times what it has not memorised (share of training labels not fitted).
+///
+/// The weight depends on the training set as a whole and on the probe, never on a single sample,
+/// so that it leaves trusted and other clean samples exchangeable.
+pub fn weight(scan: &Scan, samples: usize, classes: usize) -> f64 {
+    let chance = 1.0 / classes.max(2) as f64;
+    let knowledge = ((scan.probe_accuracy - chance) / (1.0 - chance)).max(0.0);
+    let fitted = scan.train_margins.iter().filter(|m| **m > 0.0).count();
+    let open = 1.0 - fitted as f64 / samples.max(1) as f64;
+    // A model that knows nothing or has memorised everything still counts a little: it may be all
+    // there is.
+    (knowledge * knowledge * open).max(1e-6)
+}
+
 impl Channel {
     fn add(&mut self, estimate: &Estimate, weight: f32) -> Result<(), StatsError> {
         self.held_out_null = estimate.held_out_null;
@@ -118,8 +137,8 @@ impl Channel {
         let standardise = |scores: &[f32]| -> Vec<f32> {
             let mut standardised = Vec::with_capacity(scores.len());
             for score in scores {
-                let z = ((f64::from(*score) - location) / scale) as f32;
-                standardised.push(z.clamp(-CLAMP, CLAMP));
+                let z = (f64::from(*score) - location) / scale;
+                standardised.push(z.asinh() as f32);
             }
             standardised
         };

@@ -61,7 +61,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     bar.finish_and_clear();
     let mut evidence = Evidence::new(&config.estimators, labels.train.len(), labels.probe.len());
     evidence
-        .add(&scanned, epoch)
+        .add(&scanned, epoch, labels.classes)
         .map_err(|error| DaemonError::Option(error.to_string()))?;
     let account =
         account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;

@@ -59,6 +59,7 @@ struct Header {
     version: u32,
     fingerprint: String,
     checkpoints: u32,
+    weight: f64,
     train: usize,
     probe: usize,
     channels: Vec<ChannelHeader>,
@@ -142,6 +143,7 @@ impl RunState {
             version: 1,
             fingerprint: self.fingerprint.clone(),
             checkpoints: evidence.checkpoints,
+            weight: evidence.weight,
             train: evidence.mean_loss.len(),
             probe: evidence.channels.first().map_or(0, |c| c.probe.len()),
             channels,
@@ -211,6 +213,7 @@ impl RunState {
             fingerprint: header.fingerprint,
             evidence: Evidence {
                 checkpoints: header.checkpoints,
+                weight: header.weight,
                 channels,
                 mean_loss: reader.f32s(train)?,
                 mean_margin: reader.f32s(train)?,

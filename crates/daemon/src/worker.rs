@@ -116,7 +116,7 @@ impl<T: Task> Worker<T> {
         // Evidence is changed on a copy, so that a failure below leaves it as it was.
         let mut evidence = lock(&state).evidence.clone();
         evidence
-            .add(&scanned, manifest.epoch)
+            .add(&scanned, manifest.epoch, self.labels.classes)
             .map_err(|error| failed("account")(&error))?;
         let account = account(&evidence, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;

@@ -34,7 +34,7 @@ impl<M: LearnerModel> Watch<'_, M> {
     fn after_item(&self, epoch: usize, output: &<M as TrainStep>::Output) {
         if let Some(loss_of) = self.loss_of {
             self.hook
-                .offer_loss(epoch, || Loss::Tensor(loss_of(output)));
+                .offer_loss(epoch, || Loss::Tensor(Box::new(loss_of(output))));
         }
     }
 

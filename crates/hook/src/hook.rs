@@ -2,19 +2,19 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
 
 use crate::error::HookError;
+use crate::inner::Inner;
 use crate::loss::{Loss, LossSample};
-use crate::publisher::{Publisher, Settings};
 use crate::queue::{Checkpoint, Ending, Moment};
 use crate::stats::Stats;
 use crate::tape::Tape;
-use crate::writer::{Shared, Writer, contain};
+use crate::writer::contain;
 
 /// How long [`Hook::finish`] waits for the last checkpoints to be written.
 pub const FINISH_LIMIT: Duration = Duration::from_secs(60);
@@ -43,21 +43,6 @@ pub struct Hook {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    every_steps: AtomicUsize,
-    settings: Mutex<Settings>,
-    state: Mutex<State>,
-    shared: Arc<Shared>,
-}
-
-enum State {
-    /// No writer thread: not started yet, or finished.
-    Idle,
-    Running(Writer),
-    /// Given up for good.
-    Inert,
-}
-
 impl Hook {
     /// A hook that publishes the run `run_name` below the directory `root`, at the end of each epoch
     /// and keeping the newest 5 checkpoints.
@@ -71,14 +56,9 @@ impl Hook {
     /// * `root` - The directory that the sidecar watches.
     /// * `run_name` - Up to 128 letters, digits, dots, dashes and underscores.
     pub fn new(root: impl AsRef<Path>, run_name: impl Into<String>) -> Self {
-        let settings = Settings::new(root.as_ref().to_path_buf(), run_name.into());
+        let inner = Inner::new(root.as_ref().to_path_buf(), run_name.into());
         Self {
-            inner: Arc::new(Inner {
-                every_steps: AtomicUsize::new(0),
-                settings: Mutex::new(settings),
-                state: Mutex::new(State::Idle),
-                shared: Arc::default(),
-            }),
+            inner: Arc::new(inner),
         }
     }
 
@@ -87,10 +67,7 @@ impl Hook {
     /// # Errors
     ///
     /// [`HookError::Open`] when the run cannot be created, for its name or for its place.
-    pub fn try_new(
-        root: impl AsRef<Path>,
-        run_name: impl Into<String>,
-    ) -> Result<Self, HookError> {
+    pub fn try_new(root: impl AsRef<Path>, run_name: impl Into<String>) -> Result<Self, HookError> {
         let hook = Self::new(root, run_name);
         hook.inner.settings().create()?;
         Ok(hook)
@@ -186,6 +163,9 @@ impl Hook {
 
     /// Hands a loss to the writer. `loss` may run code of the user's, so it is contained.
     pub(crate) fn offer_loss(&self, epoch: usize, loss: impl FnOnce() -> Loss) {
+        if self.inner.is_inert() {
+            return;
+        }
         let taken = contain("taking the loss", || {
             let loss = loss();
             self.inner
@@ -207,7 +187,7 @@ impl Hook {
         record: impl FnOnce() -> Result<Tape, HookError>,
     ) {
         let counters = &self.inner.shared.counters;
-        if matches!(*self.inner.state(), State::Inert) {
+        if self.inner.is_inert() {
             counters.dropped(1);
             return;
         }
@@ -234,81 +214,10 @@ impl Hook {
     /// Ends the writer thread as a crash would.
     #[cfg(test)]
     pub(crate) fn kill_writer(&self) {
-        self.start();
-        if let State::Running(writer) = &*self.inner.state() {
+        self.inner.with_writer(|writer| {
             writer.kill();
-        }
-    }
-}
-
-impl Inner {
-    /// Calls `action` with the writer, started if need be. An error makes the hook inert.
-    fn with_writer(&self, action: impl FnOnce(&Writer) -> Result<(), HookError>) {
-        let mut state = self.state();
-        if let State::Idle = *state {
-            let publisher = Publisher::new(self.settings().clone(), &self.shared.counters.read());
-            match Writer::spawn(Arc::clone(&self.shared), publisher) {
-                Ok(writer) => *state = State::Running(writer),
-                Err(error) => self.give_up(&mut state, &error),
-            }
-        }
-        if let State::Running(writer) = &*state
-            && let Err(error) = action(writer)
-        {
-            writer.abandon();
-            self.give_up(&mut state, &error);
-        }
-    }
-
-    fn end(&self, limit: Duration, ending: Ending) -> bool {
-        // Inert while waiting, so that no other thread starts a second writer meanwhile. A statement of
-        // its own, so that the lock is not held while waiting.
-        let state = std::mem::replace(&mut *self.state(), State::Inert);
-        let writer = match state {
-            State::Running(writer) => writer,
-            State::Idle => {
-                *self.state() = State::Idle;
-                return true;
-            }
-            State::Inert => return false,
-        };
-        match writer.finish(limit, ending) {
-            Ok(()) => {
-                *self.state() = State::Idle;
-                true
-            }
-            Err(error) => {
-                self.give_up(&mut self.state(), &error);
-                false
-            }
-        }
-    }
-
-    fn give_up(&self, state: &mut State, error: &HookError) {
-        *state = State::Inert;
-        self.shared.counters.failed(error);
-    }
-
-    // Neither lock is ever held while something can block, and what is behind them stays sound when
-    // a thread panics: it is replaced as a whole.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Inner {
-    /// The last handle is gone: what is waiting is written, for at most [`DROP_LIMIT`]. A training
-    /// that panics does not finish its run, so that its end does not pass for success.
-    fn drop(&mut self) {
-        let ending = match std::thread::panicking() {
-            true => Ending::Broken,
-            false => Ending::Complete,
-        };
-        self.end(DROP_LIMIT, ending);
+            Ok(())
+        });
     }
 }
 

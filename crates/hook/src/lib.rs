@@ -101,6 +101,7 @@
 mod epoch;
 mod error;
 mod hook;
+mod inner;
 mod loss;
 mod publisher;
 mod queue;

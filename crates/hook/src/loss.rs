@@ -8,7 +8,7 @@ pub(crate) enum Loss {
     /// A number the user's loop already had.
     Value(f64),
     /// A loss still on the device. Reading it waits for the device, so only the writer does that.
-    Tensor(LossInput),
+    Tensor(Box<LossInput>),
 }
 
 /// The loss of one training step.
@@ -144,7 +144,7 @@ mod tests {
         let mut losses = Losses::default();
         losses.add(&LossSample {
             epoch: 1,
-            loss: Loss::Tensor(LossInput::new(tensor)),
+            loss: Loss::Tensor(Box::new(LossInput::new(tensor))),
         });
         losses.add(&sample(1, 5.0));
         // Two samples of mean 2 and one of 5.

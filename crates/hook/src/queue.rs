@@ -181,7 +181,11 @@ mod tests {
     #[test]
     fn the_newest_step_takes_the_place_of_the_waiting_one() {
         let mut queue = Queue::default();
-        assert!(queue.push_checkpoint(checkpoint(1, 2, Moment::Step)).is_none());
+        assert!(
+            queue
+                .push_checkpoint(checkpoint(1, 2, Moment::Step))
+                .is_none()
+        );
         let displaced = queue.push_checkpoint(checkpoint(1, 4, Moment::Step));
         assert_eq!(displaced.map(|old| old.step), Some(2));
         assert_eq!(steps(&queue), [4]);
@@ -192,7 +196,11 @@ mod tests {
         let mut queue = Queue::default();
         queue.push_checkpoint(checkpoint(1, 4, Moment::EpochEnd));
         queue.push_checkpoint(checkpoint(2, 8, Moment::EpochEnd));
-        assert!(queue.push_checkpoint(checkpoint(3, 9, Moment::Step)).is_none());
+        assert!(
+            queue
+                .push_checkpoint(checkpoint(3, 9, Moment::Step))
+                .is_none()
+        );
         assert_eq!(steps(&queue), [4, 8, 9]);
 
         let displaced = queue.push_checkpoint(checkpoint(3, 12, Moment::EpochEnd));

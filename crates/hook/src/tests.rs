@@ -37,6 +37,12 @@ fn dir() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
 
+#[test]
+fn a_hook_can_go_anywhere() {
+    fn anywhere<T: Clone + Send + Sync + 'static>() {}
+    anywhere::<Hook>();
+}
+
 /// A module that panics when it is looked at.
 #[derive(Clone, Debug)]
 struct Grumpy;

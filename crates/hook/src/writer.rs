@@ -161,7 +161,10 @@ fn run(shared: &Shared, mut publisher: Publisher, woken: &Receiver<()>, end: &Se
                 publisher.count(&shared.counters.read());
                 let ended = contain("ending the run", || match ending {
                     Ending::Complete => publisher.finish(),
-                    Ending::Broken => Ok(publisher.say_so()),
+                    Ending::Broken => {
+                        publisher.say_so();
+                        Ok(())
+                    }
                 });
                 if let Err(error) = ended {
                     shared.counters.failed(&error);

@@ -1,13 +1,16 @@
 //! What a training publishes.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::path::Path;
 
+use burn::data::dataset::DatasetError;
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Device};
+use burn::train::Interrupter;
 use common::*;
 use mirrorwatch_checkpoint::{Found, Listing, list_checkpoints};
 use mirrorwatch_hook::{Hook, MirrorwatchExt};
@@ -29,7 +32,9 @@ fn logged_loss(directory: &Path, epoch: usize) -> f64 {
     let log = directory.join(format!("train/epoch-{epoch}/Loss.log"));
     let log = std::fs::read_to_string(log).unwrap();
     let last = log.lines().rfind(|line| line.contains("final")).unwrap();
-    let value = last.split(',').find_map(|cell| cell.trim().parse::<f64>().ok());
+    let value = last
+        .split(',')
+        .find_map(|cell| cell.trim().parse::<f64>().ok());
     value.unwrap()
 }
 
@@ -138,6 +143,39 @@ fn dropping_the_last_clone_finishes_the_run() {
     assert!(listing.status.unwrap().finished.is_some());
     let steps: Vec<u64> = listing.manifests.iter().map(|m| m.manifest.step).collect();
     assert_eq!(steps, [12]);
+}
+
+#[test]
+fn a_training_that_breaks_publishes_its_last_weights_and_is_not_finished() {
+    let _guard = one_at_a_time();
+    let (root, artifacts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let hook = Hook::new(root.path(), "run");
+    let outcome = train(&template(), artifacts.path(), |training| {
+        let interrupter = Interrupter::new();
+        interrupter.fail(DatasetError::new(std::io::Error::other("the disk is gone")));
+        training.with_interrupter(interrupter).mirrorwatch(&hook)
+    });
+    assert!(outcome.result.error.is_some());
+    let listing = listing(root.path());
+    assert_eq!(listing.manifests.len(), 1);
+    assert!(listing.status.unwrap().finished.is_none());
+}
+
+#[test]
+fn a_training_that_panics_is_not_finished() {
+    let _guard = one_at_a_time();
+    let root = tempfile::tempdir().unwrap();
+    let model = template();
+    let path = root.path().to_path_buf();
+    let training = std::thread::spawn(move || {
+        let hook = Hook::new(path, "run");
+        hook.on_epoch_end(1, 6, None, &model);
+        panic!("out of memory, say");
+    });
+    assert!(training.join().is_err());
+    let listing = listing(root.path());
+    assert_eq!(listing.manifests.len(), 1);
+    assert!(listing.status.unwrap().finished.is_none());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! A training with the hook is, bit for bit, the training without it.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -7,7 +8,8 @@ use std::path::Path;
 use burn::module::Module;
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::tensor::{Device, TensorData};
-use burn::train::{Interrupter, SupervisedTraining};
+use burn::train::metric::store::EventStoreClient;
+use burn::train::{EarlyStoppingStrategy, Interrupter, SupervisedTraining};
 use common::*;
 use mirrorwatch_hook::{Hook, MirrorwatchExt, WatchedStrategy};
 
@@ -55,7 +57,7 @@ fn compare(
     extra: impl Fn(SupervisedTraining<Net>) -> SupervisedTraining<Net>,
 ) -> Outcome {
     let _guard = one_at_a_time();
-    let (plain_dir, hooked_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (plain_dir, hooked_dir) = (dir(), dir());
     let template = template();
     let plain = train(&template, plain_dir.path(), &extra);
     let hooked = train(&template, hooked_dir.path(), |training| {
@@ -71,33 +73,74 @@ fn compare(
 
 #[test]
 fn a_supervised_training_is_unchanged() {
-    let root = tempfile::tempdir().unwrap();
+    let root = dir();
     let hook = Hook::try_new(root.path(), "run").unwrap().every_steps(2);
     compare(&hook, |training| training);
     let stats = hook.stats();
     assert_eq!(stats.failed, 0, "{stats:?}");
     // Steps 2 and 4 of each epoch, and its end instead of step 6.
-    assert_eq!(stats.published + stats.dropped, 3 * EPOCHS as u64, "{stats:?}");
+    assert_eq!(
+        stats.published + stats.dropped,
+        3 * EPOCHS as u64,
+        "{stats:?}"
+    );
     assert!(stats.published >= 1, "{stats:?}");
 }
 
 #[test]
 fn gradient_accumulation_is_unchanged() {
-    let root = tempfile::tempdir().unwrap();
+    let root = dir();
     let hook = Hook::new(root.path(), "run").every_steps(1);
     compare(&hook, |training| training.grads_accumulation(4));
     // Of 6 batches, 4 and 2 make a step.
     assert_eq!(hook.stats().snapshots, 2 * EPOCHS as u64);
 }
 
+#[derive(Clone)]
+struct StopAfter(usize);
+
+impl EarlyStoppingStrategy for StopAfter {
+    fn should_stop(&mut self, epoch: usize, _store: &EventStoreClient) -> bool {
+        epoch >= self.0
+    }
+}
+
+#[test]
+fn early_stopping_is_unchanged() {
+    let root = dir();
+    let hook = Hook::new(root.path(), "run");
+    compare(&hook, |training| training.early_stopping(StopAfter(2)));
+    assert_eq!(hook.stats().snapshots, 2);
+}
+
+#[test]
+fn a_resumed_training_is_unchanged() {
+    let _guard = one_at_a_time();
+    let (root, a, b) = (dir(), dir(), dir());
+    let template = template();
+    for directory in [&a, &b] {
+        train(&template, directory.path(), |t| t.num_epochs(2));
+    }
+    let hook = Hook::new(root.path(), "run").every_steps(5);
+    let plain = train(&template, a.path(), |t| t.checkpoint(2));
+    let hooked = train(&template, b.path(), |t| t.checkpoint(2).mirrorwatch(&hook));
+    assert_same(&template, (&plain, a.path()), (&hooked, b.path()));
+    // Only the third epoch is left: one step and its end.
+    assert_eq!(hook.stats().snapshots, 2);
+}
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
 #[test]
 fn an_interrupted_training_is_unchanged_and_its_last_weights_are_published() {
-    let root = tempfile::tempdir().unwrap();
+    let root = dir();
     let hook = Hook::new(root.path(), "run");
     // Stopped before it starts, so that both trainings stop at the same place: after one step.
     let hooked = {
         let _guard = one_at_a_time();
-        let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (a, b) = (dir(), dir());
         let template = template();
         let stopped = |training: SupervisedTraining<Net>| {
             let interrupter = Interrupter::new();
@@ -134,12 +177,16 @@ fn a_root_that_cannot_be_written_changes_nothing() {
 #[test]
 fn without_loss_and_on_a_device_nothing_changes_either() {
     let _guard = one_at_a_time();
-    let root = tempfile::tempdir().unwrap();
+    let root = dir();
     let template = template();
     let trained = |line: &dyn Fn(SupervisedTraining<Net>) -> SupervisedTraining<Net>| {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = dir();
         let outcome = train(&template, directory.path(), line);
-        (outcome.weights, outcome.next, files(directory.path(), &["log"]))
+        (
+            outcome.weights,
+            outcome.next,
+            files(directory.path(), &["log"]),
+        )
     };
     let hook = |run: &str| Hook::new(root.path(), run).every_steps(3);
 
@@ -196,7 +243,7 @@ fn hand_loop(template: &Net, hook: Option<&Hook>) -> Left {
 #[test]
 fn a_hand_written_loop_is_unchanged() {
     let _guard = one_at_a_time();
-    let root = tempfile::tempdir().unwrap();
+    let root = dir();
     let template = template();
     let plain = hand_loop(&template, None);
 
@@ -207,7 +254,8 @@ fn a_hand_written_loop_is_unchanged() {
     assert_eq!(stats.failed, 0, "{stats:?}");
     assert_eq!(stats.snapshots, (EPOCHS * STEPS + EPOCHS) as u64);
 
-    let unwritable = Hook::new("/proc/self/status/runs", "run").every_steps(1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let unwritable = Hook::new(file.path().join("runs"), "run").every_steps(1);
     assert!(plain == hand_loop(&template, Some(&unwritable)));
     unwritable.finish();
     assert!(unwritable.stats().failed > 0);

@@ -19,7 +19,7 @@ fn run(context: &Context) -> Outcome {
         println!("{located}");
         let name = located.tool.name;
         match &located.state {
-            Ok(Installed { version, .. }) => there.push(format!("{name}: {version}")),
+            Ok(Installed { version, .. }) => there.push(version.clone()),
             Err(why) if located.tool.by_default => missing.push(format!("{name}: {why}")),
             Err(_) => {}
         }

@@ -63,7 +63,8 @@ impl Net {
 
     pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         let x = relu(self.norm.forward(self.conv.forward(images)));
-        self.head.forward(self.dropout.forward(x.flatten::<2>(1, 3)))
+        self.head
+            .forward(self.dropout.forward(x.flatten::<2>(1, 3)))
     }
 
     pub fn classify(&self, batch: Batch) -> ClassificationOutput {
@@ -180,7 +181,9 @@ pub fn train(
     let learner = Learner::new(
         template.deep_copy(),
         AdamConfig::new().init(),
-        ExponentialLrSchedulerConfig::new(0.05, 0.98).init().unwrap(),
+        ExponentialLrSchedulerConfig::new(0.05, 0.98)
+            .init()
+            .unwrap(),
     );
     device.seed(42);
     let training = SupervisedTraining::new(directory, loader(TRAIN_ITEMS), loader(16))

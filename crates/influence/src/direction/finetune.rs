@@ -13,8 +13,8 @@ use crate::model::fork;
 use crate::score::{self, Score};
 use crate::task::Task;
 
-/// SGD with momentum on minibatches of the probe; the depth is the one at which the score tells
-/// right from wrong labels best on the held-out fold.
+/// SGD with momentum on minibatches of the probe; the depth is the deepest one at which the score
+/// tells right from wrong labels on the held-out fold as well as at any other.
 ///
 /// Memorised wrong labels are forgotten fast under clean training (Maini et al., "Characterizing
 /// Datapoints via Second-Split Forgetting", NeurIPS 2022), which is why the loss *after* the
@@ -42,7 +42,7 @@ impl<T: Task> Direction<T> for Finetune {
         let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
         let mut rng = StdRng::seed_from_u64(probe.seed);
         let mut order: Vec<usize> = Vec::new();
-        let mut best: Option<(f64, usize, T::Model)> = None;
+        let mut candidates: Vec<(f64, usize, T::Model)> = Vec::new();
         for step in 1..=DEPTHS[DEPTHS.len() - 1] {
             if probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(InfluenceError::Cancelled);
@@ -68,16 +68,23 @@ impl<T: Task> Direction<T> for Finetune {
             model = optimizer.step(LEARNING_RATE, model, gradients);
             if DEPTHS.contains(&step) {
                 let settled = settle(&model);
-                // Diverging steps give outputs that are not finite: keep what was best before.
+                // Diverging steps give outputs that are not finite: keep what was good before.
                 let Ok(quality) = probe.judge(&settled, &score::After) else {
                     break;
                 };
-                if best.as_ref().is_none_or(|(q, _, _)| quality > *q) {
-                    best = Some((quality, step, settled));
-                }
+                candidates.push((quality, step, settled));
             }
         }
-        let Some((quality, depth, model)) = best else {
+        let best = candidates.iter().map(|c| c.0).fold(0.0, f64::max);
+        // One standard error of an AUROC over this many held-out samples (Hanley and McNeil 1982,
+        // leading term). The deepest step that is no worse than that is taken: held-out samples
+        // cannot show what depth is for, which is to forget labels that training has memorised.
+        let tolerance = (best * (1.0 - best) / probe.held_out.len().max(1) as f64).sqrt();
+        let chosen = candidates
+            .into_iter()
+            .rev()
+            .find(|(quality, _, _)| *quality >= best - tolerance);
+        let Some((quality, depth, model)) = chosen else {
             return Err(InfluenceError::Outputs(
                 "fine-tuning on the probe set gave outputs that are not finite; training has diverged"
                     .to_string(),
