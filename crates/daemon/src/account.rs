@@ -81,8 +81,15 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         Null::HeldOut => channel.probe.clone(),
     };
     let scores: Vec<f32> = scored.iter().map(|&i| channel.train[i]).collect();
-    count(null, &null_scores, scored, &scores, labels.train.len(), levels)
-        .map_err(|error| error.to_string())
+    count(
+        null,
+        &null_scores,
+        scored,
+        &scores,
+        labels.train.len(),
+        levels,
+    )
+    .map_err(|error| error.to_string())
 }
 
 fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {

@@ -48,7 +48,13 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     );
     let queue: Arc<Queue<Job>> = Arc::new(Queue::default());
     let evidence = fingerprint(&labels, &config.estimators, config.folds, config.seed);
-    let runs = Arc::new(Runs::new(&state, evidence, &config.estimators, &labels, hub.clone()));
+    let runs = Arc::new(Runs::new(
+        &state,
+        evidence,
+        &config.estimators,
+        &labels,
+        hub.clone(),
+    ));
     let cancel = Arc::new(AtomicBool::new(false));
 
     let server = Server::bind(&args.listen)?;
@@ -103,7 +109,9 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let (stop, stopped) = bounded::<()>(0);
     let watcher = {
         let hub = hub.clone();
-        spawn("mirrorwatch-watch", move || watch::run(intake, watching, &hub, &stopped))?
+        spawn("mirrorwatch-watch", move || {
+            watch::run(intake, watching, &hub, &stopped)
+        })?
     };
     let scanner = spawn("mirrorwatch-scan", move || worker.run())?;
 
@@ -146,7 +154,10 @@ fn prepare_state(state: &Path, spool: &Path) -> Result<(), DaemonError> {
         message: error.to_string(),
     })?;
     // Fails now, with a clear message, and not at the first result.
-    write_atomic(state.join("daemon.pid"), std::process::id().to_string().as_bytes())?;
+    write_atomic(
+        state.join("daemon.pid"),
+        std::process::id().to_string().as_bytes(),
+    )?;
     remove_abandoned(spool)?;
     Ok(())
 }
@@ -155,15 +166,18 @@ fn prepare_state(state: &Path, spool: &Path) -> Result<(), DaemonError> {
 fn signals() -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let setter = flag.clone();
-    let spawned = spawn("mirrorwatch-signals", move || {
-        match wait_for_shutdown_signal() {
+    let spawned = spawn(
+        "mirrorwatch-signals",
+        move || match wait_for_shutdown_signal() {
             Ok(signal) => {
                 tracing::info!("{signal} received, finishing");
                 setter.store(true, Ordering::Relaxed);
             }
-            Err(error) => tracing::warn!("{error}; stop the daemon with SIGKILL, no evidence is lost"),
-        }
-    });
+            Err(error) => {
+                tracing::warn!("{error}; stop the daemon with SIGKILL, no evidence is lost")
+            }
+        },
+    );
     if let Err(error) = spawned {
         tracing::warn!("{error}");
     }

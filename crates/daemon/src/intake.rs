@@ -97,7 +97,10 @@ impl Intake {
 
     fn take_run(&mut self, run: &str, listing: Listing) -> bool {
         self.first_sight(run);
-        let finished = listing.status.as_ref().is_some_and(|s| s.finished.is_some());
+        let finished = listing
+            .status
+            .as_ref()
+            .is_some_and(|s| s.finished.is_some());
         self.reject(run, listing.rejected);
         self.count_missed(run, &listing.manifests);
         let mut fresh = 0;
@@ -149,7 +152,10 @@ impl Intake {
         let taken = self.taken.entry(run.to_string()).or_default();
         for found in manifests {
             let manifest = &found.manifest;
-            let seen = taken.sequences.entry(manifest.instance.clone()).or_default();
+            let seen = taken
+                .sequences
+                .entry(manifest.instance.clone())
+                .or_default();
             seen.insert(manifest.sequence);
         }
         let mut gaps = BTreeSet::new();
@@ -202,7 +208,8 @@ impl Intake {
                 let message = error.to_string();
                 tracing::warn!(run, "checkpoint refused: {message}");
                 self.metrics.fail("spool");
-                self.hub.update_run(run, |view| view.last_error = message.clone());
+                self.hub
+                    .update_run(run, |view| view.last_error = message.clone());
                 let manifest = &found.manifest;
                 self.runs.note(
                     run,

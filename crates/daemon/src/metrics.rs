@@ -116,7 +116,8 @@ impl Metrics {
         self.registry.register(Box::new(self.skipped.clone()))?;
         self.registry.register(Box::new(self.failures.clone()))?;
         self.registry.register(Box::new(self.scanned.clone()))?;
-        self.registry.register(Box::new(self.scan_seconds.clone()))?;
+        self.registry
+            .register(Box::new(self.scan_seconds.clone()))?;
         self.registry.register(Box::new(self.queued.clone()))?;
         self.registry.register(Box::new(self.rescans.clone()))?;
         self.registry.register(Box::new(Runs { hub }))?;
@@ -167,24 +168,96 @@ macro_rules! of_summary {
 
 /// All gauges with the one label `run`. A new one is one line here.
 const RUN_GAUGES: &[RunGauge] = &[
-    ("mirrorwatch_suspects", "Training samples whose label is suspicious at the last scan, selected at the configured false-discovery rate.", of_summary!(|s| s.suspects as f64)),
-    ("mirrorwatch_scored_samples", "Training samples that were judged: all but the trusted ones.", of_summary!(|s| s.scored_samples as f64)),
-    ("mirrorwatch_noise_ratio_lower_bound", "Lower confidence bound on the share of wrong labels among the scored samples.", of_summary!(|s| s.noise_ratio_lower_bound)),
-    ("mirrorwatch_noise_ratio_estimate", "Estimated share of wrong labels among the scored samples.", of_summary!(|s| s.noise_ratio_estimate)),
-    ("mirrorwatch_expected_false_suspects", "Upper bound on the expected number of right labels among the suspects.", of_summary!(|s| s.expected_false_suspects)),
-    ("mirrorwatch_min_detectable_suspects", "The smallest number of suspects that the null distribution is large enough to show.", of_summary!(|s| s.min_detectable_suspects as f64)),
-    ("mirrorwatch_memorised_suspects", "Suspects whose given label the model predicts at the last scanned checkpoint.", of_summary!(|s| s.memorised_suspects as f64)),
-    ("mirrorwatch_probe_samples", "Probe samples.", of_summary!(|s| s.probe as f64)),
-    ("mirrorwatch_probe_loss", "Mean loss of the probe at the last scanned checkpoint, in nats.", of_summary!(|s| s.probe_loss)),
-    ("mirrorwatch_probe_accuracy_ratio", "Share of the probe that the last scanned checkpoint classifies right.", of_summary!(|s| s.probe_accuracy)),
-    ("mirrorwatch_train_loss", "Training loss that the hook reported with the last scanned checkpoint.", |view| view.summaries.last().and_then(|s| s.train_loss)),
-    ("mirrorwatch_evidence_checkpoints", "Checkpoints in the evidence.", of_summary!(|s| f64::from(s.checkpoints))),
-    ("mirrorwatch_last_scanned_epoch", "Epoch of the last scanned checkpoint.", of_summary!(|s| s.epoch as f64)),
-    ("mirrorwatch_last_scanned_step", "Optimizer step of the last scanned checkpoint.", of_summary!(|s| s.step as f64)),
-    ("mirrorwatch_last_scan_timestamp_seconds", "Unix time at which the last scan was finished.", of_summary!(|s| s.scanned_time)),
-    ("mirrorwatch_last_checkpoint_timestamp_seconds", "Unix time at which the last scanned checkpoint was written.", of_summary!(|s| s.checkpoint_time)),
-    ("mirrorwatch_run_updated_timestamp_seconds", "Unix time at which the training last gave a sign of life.", |view| (view.updated > 0.0).then_some(view.updated)),
-    ("mirrorwatch_run_finished", "1 when the training said that it has finished, else 0.", |view| Some(f64::from(u8::from(view.finished)))),
+    (
+        "mirrorwatch_suspects",
+        "Training samples whose label is suspicious at the last scan, selected at the configured false-discovery rate.",
+        of_summary!(|s| s.suspects as f64),
+    ),
+    (
+        "mirrorwatch_scored_samples",
+        "Training samples that were judged: all but the trusted ones.",
+        of_summary!(|s| s.scored_samples as f64),
+    ),
+    (
+        "mirrorwatch_noise_ratio_lower_bound",
+        "Lower confidence bound on the share of wrong labels among the scored samples.",
+        of_summary!(|s| s.noise_ratio_lower_bound),
+    ),
+    (
+        "mirrorwatch_noise_ratio_estimate",
+        "Estimated share of wrong labels among the scored samples.",
+        of_summary!(|s| s.noise_ratio_estimate),
+    ),
+    (
+        "mirrorwatch_expected_false_suspects",
+        "Upper bound on the expected number of right labels among the suspects.",
+        of_summary!(|s| s.expected_false_suspects),
+    ),
+    (
+        "mirrorwatch_min_detectable_suspects",
+        "The smallest number of suspects that the null distribution is large enough to show.",
+        of_summary!(|s| s.min_detectable_suspects as f64),
+    ),
+    (
+        "mirrorwatch_memorised_suspects",
+        "Suspects whose given label the model predicts at the last scanned checkpoint.",
+        of_summary!(|s| s.memorised_suspects as f64),
+    ),
+    (
+        "mirrorwatch_probe_samples",
+        "Probe samples.",
+        of_summary!(|s| s.probe as f64),
+    ),
+    (
+        "mirrorwatch_probe_loss",
+        "Mean loss of the probe at the last scanned checkpoint, in nats.",
+        of_summary!(|s| s.probe_loss),
+    ),
+    (
+        "mirrorwatch_probe_accuracy_ratio",
+        "Share of the probe that the last scanned checkpoint classifies right.",
+        of_summary!(|s| s.probe_accuracy),
+    ),
+    (
+        "mirrorwatch_train_loss",
+        "Training loss that the hook reported with the last scanned checkpoint.",
+        |view| view.summaries.last().and_then(|s| s.train_loss),
+    ),
+    (
+        "mirrorwatch_evidence_checkpoints",
+        "Checkpoints in the evidence.",
+        of_summary!(|s| f64::from(s.checkpoints)),
+    ),
+    (
+        "mirrorwatch_last_scanned_epoch",
+        "Epoch of the last scanned checkpoint.",
+        of_summary!(|s| s.epoch as f64),
+    ),
+    (
+        "mirrorwatch_last_scanned_step",
+        "Optimizer step of the last scanned checkpoint.",
+        of_summary!(|s| s.step as f64),
+    ),
+    (
+        "mirrorwatch_last_scan_timestamp_seconds",
+        "Unix time at which the last scan was finished.",
+        of_summary!(|s| s.scanned_time),
+    ),
+    (
+        "mirrorwatch_last_checkpoint_timestamp_seconds",
+        "Unix time at which the last scanned checkpoint was written.",
+        of_summary!(|s| s.checkpoint_time),
+    ),
+    (
+        "mirrorwatch_run_updated_timestamp_seconds",
+        "Unix time at which the training last gave a sign of life.",
+        |view| (view.updated > 0.0).then_some(view.updated),
+    ),
+    (
+        "mirrorwatch_run_finished",
+        "1 when the training said that it has finished, else 0.",
+        |view| Some(f64::from(u8::from(view.finished))),
+    ),
 ];
 
 /// Builds the gauges of all runs at every scrape.
@@ -270,8 +343,16 @@ mod tests {
             view.updated = crate::hub::now();
         });
         let text = metrics.render().unwrap();
-        assert!(text.contains("mirrorwatch_run_finished{run=\"a\\\"b\\\\c\\nd\"} 1"), "{text}");
+        assert!(
+            text.contains("mirrorwatch_run_finished{run=\"a\\\"b\\\\c\\nd\"} 1"),
+            "{text}"
+        );
         hub.update_run(run, |view| view.updated -= 61.0);
-        assert!(!metrics.render().unwrap().contains("mirrorwatch_run_finished"));
+        assert!(
+            !metrics
+                .render()
+                .unwrap()
+                .contains("mirrorwatch_run_finished")
+        );
     }
 }

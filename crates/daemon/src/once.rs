@@ -63,8 +63,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     evidence
         .add(&scanned, epoch, labels.classes)
         .map_err(|error| DaemonError::Option(error.to_string()))?;
-    let account =
-        account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
+    let account = account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
     evidence.note_flags(&account.flags, epoch);
     let suspects = results::suspects(task, &labels, &evidence, &account);
     if let Some(path) = &args.suspects {

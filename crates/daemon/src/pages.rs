@@ -27,8 +27,16 @@ type Endpoint = (&'static str, &'static str, fn(&Pages) -> Response);
 const ENDPOINTS: &[Endpoint] = &[
     ("/", "this page", Pages::landing),
     ("/metrics", "metrics for Prometheus", Pages::render_metrics),
-    ("/healthz", "whether the daemon's loops are alive", Pages::health),
-    ("/readyz", "whether the directory was listed once", Pages::ready),
+    (
+        "/healthz",
+        "whether the daemon's loops are alive",
+        Pages::health,
+    ),
+    (
+        "/readyz",
+        "whether the directory was listed once",
+        Pages::ready,
+    ),
 ];
 
 impl Pages {
@@ -45,7 +53,9 @@ impl Pages {
     fn render_metrics(&self) -> Response {
         match self.metrics.render() {
             Ok(text) => Response::bytes(CONTENT_TYPE, text),
-            Err(error) => Response::text(format!("cannot render the metrics: {error}\n")).with_status(500),
+            Err(error) => {
+                Response::text(format!("cannot render the metrics: {error}\n")).with_status(500)
+            }
         }
     }
 
@@ -104,7 +114,9 @@ fn row(run: &str, view: &RunView) -> String {
                 row,
                 "<td>{}</td><td>{}</td><td class=count>{}</td><td>{:.1} %</td><td>{:.1} %</td><td>{}</td></tr><tr><td colspan=7 class=quiet>{}</td></tr>",
                 summary.epoch,
-                summary.train_loss.map_or_else(|| "–".to_string(), |l| format!("{l:.3}")),
+                summary
+                    .train_loss
+                    .map_or_else(|| "–".to_string(), |l| format!("{l:.3}")),
                 summary.suspects,
                 100.0 * summary.noise_ratio_lower_bound,
                 100.0 * summary.noise_ratio_estimate,

@@ -79,7 +79,11 @@ impl Runs {
         let path = self.state_path(run);
         let problem = match RunState::load(&path) {
             Ok(Some(state)) if state.fingerprint == self.fingerprint => {
-                tracing::info!(run, checkpoints = state.evidence.checkpoints, "continuing with the evidence on disk");
+                tracing::info!(
+                    run,
+                    checkpoints = state.evidence.checkpoints,
+                    "continuing with the evidence on disk"
+                );
                 return state;
             }
             Ok(Some(_)) => "it was made with other data or settings".to_string(),
@@ -88,8 +92,15 @@ impl Runs {
         };
         if !problem.is_empty() {
             match set_aside(&path) {
-                Ok(aside) => tracing::warn!(run, "starting this run's evidence afresh, the old state is kept as {}: {problem}", aside.display()),
-                Err(error) => tracing::warn!(run, "starting this run's evidence afresh: {problem}; the old state could not be set aside: {error}"),
+                Ok(aside) => tracing::warn!(
+                    run,
+                    "starting this run's evidence afresh, the old state is kept as {}: {problem}",
+                    aside.display()
+                ),
+                Err(error) => tracing::warn!(
+                    run,
+                    "starting this run's evidence afresh: {problem}; the old state could not be set aside: {error}"
+                ),
             }
         }
         RunState::new(&self.fingerprint, &self.estimators, self.train, self.probe)
@@ -105,7 +116,10 @@ impl Runs {
         let state = self.open(run);
         let result = lock(&state).save(&self.state_path(run));
         if let Err(error) = result {
-            tracing::warn!(run, "{error}; the evidence is kept in memory and written after the next scan");
+            tracing::warn!(
+                run,
+                "{error}; the evidence is kept in memory and written after the next scan"
+            );
         }
     }
 }

@@ -180,7 +180,9 @@ impl RunState {
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let damaged = || "it is damaged".to_string();
-        let (content, digest) = bytes.split_at_checked(bytes.len().saturating_sub(32)).ok_or_else(damaged)?;
+        let (content, digest) = bytes
+            .split_at_checked(bytes.len().saturating_sub(32))
+            .ok_or_else(damaged)?;
         if !content.starts_with(MAGIC) {
             return Err("it is not a state file of this version".to_string());
         }

@@ -88,7 +88,10 @@ impl Armed {
             }
             Err(error) => {
                 if !self.warned {
-                    tracing::warn!("cannot watch {} by events, listing it regularly instead: {error}", root.display());
+                    tracing::warn!(
+                        "cannot watch {} by events, listing it regularly instead: {error}",
+                        root.display()
+                    );
                 }
                 self.warned = true;
             }

@@ -75,18 +75,25 @@ impl<T: Task> Worker<T> {
             return;
         }
         let checkpoint = job.spooled.key().to_string();
-        tracing::warn!(run = job.run, checkpoint, stage, "checkpoint not scanned: {message}");
+        tracing::warn!(
+            run = job.run,
+            checkpoint,
+            stage,
+            "checkpoint not scanned: {message}"
+        );
         self.metrics.fail(stage);
         let outcome = Outcome::Failed(stage.to_string(), message.clone());
-        self.hub
-            .update_run(&job.run, |view| view.last_error = format!("{checkpoint}: {message}"));
+        self.hub.update_run(&job.run, |view| {
+            view.last_error = format!("{checkpoint}: {message}")
+        });
         self.runs.note(&job.run, entry(job, outcome));
         self.runs.save(&job.run);
     }
 
     fn process(&self, job: &Job) -> Result<(), Failure> {
         let manifest = job.spooled.manifest();
-        let failed = |stage: &'static str| move |error: &dyn std::fmt::Display| (stage, error.to_string());
+        let failed =
+            |stage: &'static str| move |error: &dyn std::fmt::Display| (stage, error.to_string());
         let bytes = job
             .spooled
             .read_verified()

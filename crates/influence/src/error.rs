@@ -9,7 +9,9 @@ pub enum InfluenceError {
     #[error("{0}")]
     Data(String),
     /// A dataset could not hand out a sample.
-    #[error("cannot read sample {index} of the {set} set: {message}; check the dataset behind the task")]
+    #[error(
+        "cannot read sample {index} of the {set} set: {message}; check the dataset behind the task"
+    )]
     Read {
         /// `training` or `probe`.
         set: &'static str,
@@ -24,7 +26,9 @@ pub enum InfluenceError {
     )]
     Architecture(String),
     /// The bytes are not a record that Burn can read.
-    #[error("the weights are not a readable burnpack record: {0}; the file is damaged or was not written by the hook")]
+    #[error(
+        "the weights are not a readable burnpack record: {0}; the file is damaged or was not written by the hook"
+    )]
     Record(String),
     /// A weight is NaN or infinite.
     #[error(

@@ -134,7 +134,14 @@ pub fn scan<T: Task>(
         ..forward
     };
     let everything: Vec<usize> = (0..labels.train.len()).collect();
-    let base = sweep(task, model, Set::Training, &everything, &labels.train, &forward)?;
+    let base = sweep(
+        task,
+        model,
+        Set::Training,
+        &everything,
+        &labels.train,
+        &forward,
+    )?;
     let base_sweep_seconds = start.elapsed().as_secs_f64();
     let whole_probe: Vec<usize> = (0..labels.probe.len()).collect();
     let probe_base = sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet)?;
@@ -164,9 +171,22 @@ pub fn scan<T: Task>(
                     cancel,
                 },
             )?;
-            let after = sweep(task, &step.model, Set::Training, &everything, &labels.train, &forward)?;
-            let held_out_after =
-                sweep(task, &step.model, Set::Probe, held_out, &labels.probe, &quiet)?;
+            let after = sweep(
+                task,
+                &step.model,
+                Set::Training,
+                &everything,
+                &labels.train,
+                &forward,
+            )?;
+            let held_out_after = sweep(
+                task,
+                &step.model,
+                Set::Probe,
+                held_out,
+                &labels.probe,
+                &quiet,
+            )?;
             let held_out_labels: Vec<usize> = held_out.iter().map(|&i| labels.probe[i]).collect();
             let train = View::new(&base, &after, &labels.train);
             let probe =

@@ -101,7 +101,9 @@ pub fn sweep<T: Task>(
             .into_data()
             .convert::<f32>()
             .try_to_vec::<f32>()
-            .map_err(|error| InfluenceError::Outputs(format!("cannot read the logits: {error:?}")))?;
+            .map_err(|error| {
+                InfluenceError::Outputs(format!("cannot read the logits: {error:?}"))
+            })?;
         for (row, &index) in rows.chunks(classes).zip(chunk) {
             let loss = cross_entropy(row, labels[index]);
             if !loss.is_finite() || row.iter().any(|z| !z.is_finite()) {

@@ -96,7 +96,10 @@ pub fn run(options: &Options) -> Result<bool, String> {
     let (scrape, complete) = watched?;
     finish(options, &source, &labels, &follower, &scrape, &work)?;
     if !options.headless {
-        println!("\nthe sidecar goes on serving http://{}/ until you press ctrl-c", sidecar.address());
+        println!(
+            "\nthe sidecar goes on serving http://{}/ until you press ctrl-c",
+            sidecar.address()
+        );
         loop {
             sidecar.check()?;
             std::thread::sleep(Duration::from_secs(1));
@@ -127,7 +130,9 @@ fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
         ),
         None => (source.train_labels.clone(), source.train_labels.clone()),
     };
-    let mut given = options.noise().apply(&base, &source.class_names, options.seed);
+    let mut given = options
+        .noise()
+        .apply(&base, &source.class_names, options.seed);
     let trusted = noise::trusted(options.trusted, options.seed, &truth, &mut given)
         .map_err(|e| e.to_string())?;
     let wrong = truth.iter().zip(&given).map(|(t, g)| t != g).collect();
@@ -148,7 +153,10 @@ fn work_directory(options: &Options) -> Result<PathBuf, String> {
         PathBuf::from("target/demo").join(format!("{seconds}-{}", std::process::id()))
     });
     std::fs::create_dir_all(&work).map_err(|error| {
-        format!("cannot make {}: {error}; choose another directory with --work", work.display())
+        format!(
+            "cannot make {}: {error}; choose another directory with --work",
+            work.display()
+        )
     })?;
     Ok(work)
 }
@@ -175,7 +183,11 @@ fn stock_args(
     };
     Ok(StockArgs {
         // Probe inputs and labels are found beside each other.
-        data: files.test.parent().map(Path::to_path_buf).unwrap_or_default(),
+        data: files
+            .test
+            .parent()
+            .map(Path::to_path_buf)
+            .unwrap_or_default(),
         inputs: Some(files.train.clone()),
         labels: Some(files.train_labels.clone()),
         model,
@@ -232,7 +244,11 @@ fn introduce(options: &Options, source: &Source, labels: &Labels, sidecar: &Side
         options.probe.min(source.test_labels.len()),
         labels.trusted.len(),
     );
-    println!("metrics: http://{}/metrics   files: {}\n", sidecar.address(), work.display());
+    println!(
+        "metrics: http://{}/metrics   files: {}\n",
+        sidecar.address(),
+        work.display()
+    );
     println!("{}", follow::HEAD);
 }
 
@@ -257,7 +273,9 @@ fn watch(
             let scanned = metric(&scrape, "mirrorwatch_checkpoints_scanned_total");
             let skipped = metric(&scrape, "mirrorwatch_checkpoints_skipped_total");
             let failed = metric(&scrape, "mirrorwatch_checkpoint_failures_total");
-            if scanned + skipped + failed >= published && follower.checkpoints.len() as f64 >= scanned {
+            if scanned + skipped + failed >= published
+                && follower.checkpoints.len() as f64 >= scanned
+            {
                 println!(
                     "\n{published} checkpoints published: {scanned} scanned, {skipped} skipped, {failed} failed"
                 );
@@ -299,12 +317,16 @@ fn finish(
         std::fs::write(path, text)
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    let (Some(last), Some(summary)) = (follower.checkpoints.last(), follower.seen.iter().next_back())
-    else {
+    let (Some(last), Some(summary)) = (
+        follower.checkpoints.last(),
+        follower.seen.iter().next_back(),
+    ) else {
         return Ok(());
     };
     let scores = follow::read_scores(&summary.with_extension("scores.csv"))?;
-    let mut order: Vec<usize> = (0..scores.len()).filter(|i| !labels.trusted.contains(i)).collect();
+    let mut order: Vec<usize> = (0..scores.len())
+        .filter(|i| !labels.trusted.contains(i))
+        .collect();
     order.sort_by(|&a, &b| scores[b].score.total_cmp(&scores[a].score));
     let mut tiles = Vec::new();
     for &index in order.iter().take(sheet::MOST) {
@@ -321,9 +343,17 @@ fn finish(
         });
     }
     let picture = work.join("suspects.png");
-    let title = format!("{} most suspicious of {} samples, epoch {}", tiles.len(), labels.given.len(), last.epoch);
+    let title = format!(
+        "{} most suspicious of {} samples, epoch {}",
+        tiles.len(),
+        labels.given.len(),
+        last.epoch
+    );
     sheet::contact_sheet(&title, &tiles, &picture).map_err(|e| e.to_string())?;
-    println!("suspects: {}", summary.with_extension("suspects.csv").display());
+    println!(
+        "suspects: {}",
+        summary.with_extension("suspects.csv").display()
+    );
     println!("picture:  {}", picture.display());
     println!("report:   {}", summary.display());
     Ok(())

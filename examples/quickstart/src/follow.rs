@@ -74,7 +74,8 @@ impl Follower<'_> {
     }
 
     fn read(&self, path: &Path) -> Result<Checkpoint, String> {
-        let failed = |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", path.display());
+        let failed =
+            |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| failed(&e))?;
         let summary: Summary = serde_json::from_str(&text).map_err(|e| failed(&e))?;
         let scores = read_scores(&path.with_extension("scores.csv"))?;
@@ -129,7 +130,8 @@ pub const HEAD: &str = "epoch  train loss  suspects  at least wrong  estimate  p
 /// One row of the table.
 pub fn row(checkpoint: &Checkpoint) -> String {
     let share = |value: Option<f64>| value.map_or_else(|| "–".to_string(), |v| format!("{v:.3}"));
-    let precision = (checkpoint.suspects > 0).then_some(1.0 - checkpoint.false_discovery_proportion);
+    let precision =
+        (checkpoint.suspects > 0).then_some(1.0 - checkpoint.false_discovery_proportion);
     format!(
         "{:>5}  {:>10}  {:>8}  {:>12.1} %  {:>6.1} %  {:>9}  {:>6}  {:>5}  {:>10}  {:.1} s",
         checkpoint.epoch,

@@ -77,7 +77,9 @@ impl Sidecar {
     /// It does not answer.
     pub fn scrape(&self) -> Result<String, String> {
         let url = format!("http://{}/metrics", self.address);
-        let failed = |error: ureq::Error| format!("cannot scrape {url}: {error}; see {}", self.log.display());
+        let failed = |error: ureq::Error| {
+            format!("cannot scrape {url}: {error}; see {}", self.log.display())
+        };
         ureq::get(&url)
             .call()
             .map_err(failed)?
@@ -89,7 +91,10 @@ impl Sidecar {
     /// Whether it is still running; its last words if it is not.
     pub fn check(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
-            Ok(Some(status)) => Err(format!("the sidecar ended ({status}): {}", last_words(&self.log))),
+            Ok(Some(status)) => Err(format!(
+                "the sidecar ended ({status}): {}",
+                last_words(&self.log)
+            )),
             _ => Ok(()),
         }
     }
@@ -143,7 +148,8 @@ mod tests {
 
     #[test]
     fn sums_a_metric_over_its_labels() {
-        let text = "# HELP a_total x\na_total{r=\"x y\"} 2\na_total{r=\"z\"} 3\na_total_more 9\nb 1\n";
+        let text =
+            "# HELP a_total x\na_total{r=\"x y\"} 2\na_total{r=\"z\"} 3\na_total_more 9\nb 1\n";
         assert_eq!(metric(text, "a_total"), 5.0);
         assert_eq!(metric(text, "b"), 1.0);
         assert_eq!(metric(text, "c"), 0.0);

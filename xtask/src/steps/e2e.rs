@@ -58,10 +58,10 @@ fn run(context: &Context) -> Outcome {
     context.run(&mut command).then(|| {
         let mut note = format!("with {}", context.runner);
         if !without.is_empty() {
+            let names = without.join(", ");
             note += &format!(
-                "; {} tests skipped for want of tools: {}",
-                without.len(),
-                without.join(", ")
+                "; tests skipped for want of tools: {} ({names})",
+                without.len()
             );
         }
         Outcome::Passed(note)

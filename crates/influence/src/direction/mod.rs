@@ -130,7 +130,11 @@ impl<T: Task> Probe<'_, T> {
         )?;
         let mut scores = Vec::new();
         let mut wrong = Vec::new();
-        let mut labels: Vec<usize> = self.held_out.iter().map(|&i| self.labels.probe[i]).collect();
+        let mut labels: Vec<usize> = self
+            .held_out
+            .iter()
+            .map(|&i| self.labels.probe[i])
+            .collect();
         for shift in 0..self.labels.classes {
             let view = View::new(self.held_out_before, &after, &labels);
             scores.extend(score.score(&view));

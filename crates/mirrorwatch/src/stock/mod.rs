@@ -66,7 +66,9 @@ pub enum StockError {
     #[error(transparent)]
     Idx(#[from] IdxError),
     /// Training and test samples do not look alike.
-    #[error("{train} holds samples of shape {train_shape:?} but {probe} of shape {probe_shape:?}; both must be of the same kind")]
+    #[error(
+        "{train} holds samples of shape {train_shape:?} but {probe} of shape {probe_shape:?}; both must be of the same kind"
+    )]
     Shapes {
         /// Training file.
         train: PathBuf,
@@ -86,7 +88,9 @@ pub enum StockError {
         problem: String,
     },
     /// The same sample is trusted and in the probe.
-    #[error("trusted training sample {trusted} is the same as probe sample {probe}; the probe must be held out, remove one of them")]
+    #[error(
+        "trusted training sample {trusted} is the same as probe sample {probe}; the probe must be held out, remove one of them"
+    )]
     Overlap {
         /// Training index.
         trusted: usize,

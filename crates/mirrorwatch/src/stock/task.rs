@@ -120,14 +120,21 @@ impl IdxTask {
                 probe_shape: probe.shape().to_vec(),
             });
         }
-        let train_count = args.train_limit.unwrap_or(usize::MAX).min(train_labels.len());
+        let train_count = args
+            .train_limit
+            .unwrap_or(usize::MAX)
+            .min(train_labels.len());
         let probe_count = args.probe.min(probe_labels.len());
         let train_labels = train_labels[..train_count].to_vec();
         let probe_labels = probe_labels[..probe_count].to_vec();
         let classes = match args.classes {
             Some(classes) => classes,
             // The largest label says how many there are; both sets must agree on the names.
-            None => train_labels.iter().chain(&probe_labels).max().map_or(0, |m| *m as usize + 1),
+            None => train_labels
+                .iter()
+                .chain(&probe_labels)
+                .max()
+                .map_or(0, |m| *m as usize + 1),
         };
         check_labels(&train_labels, classes as u32, &labels_path)?;
         check_labels(&probe_labels, classes as u32, &probe_labels_path)?;
@@ -249,7 +256,11 @@ fn standardisation(features: &Features, count: usize) -> (f32, f32) {
     let total = (count * features.sample_len()).max(1) as f64;
     let mean = sum / total;
     let deviation = (squares / total - mean * mean).max(0.0).sqrt();
-    let scale = if deviation > 0.0 { 1.0 / deviation } else { 1.0 };
+    let scale = if deviation > 0.0 {
+        1.0 / deviation
+    } else {
+        1.0
+    };
     (mean as f32, scale as f32)
 }
 
