@@ -11,7 +11,7 @@
 //! use std::process::ExitCode;
 //! use mirrorwatch::prelude::*;
 //! # use mirrorwatch::stock::{IdxTask as MyTask, StockArgs};
-//! # fn my_task() -> MyTask { unimplemented!() }
+//! # fn my_task() -> MyTask { panic!("yours") }
 //!
 //! fn main() -> ExitCode {
 //!     mirrorwatch::sidecar(my_task())
