@@ -53,7 +53,7 @@ mod writer;
 pub use atomic::{remove_abandoned, write_atomic};
 pub use error::CheckpointError;
 pub use manifest::{Key, Manifest, Parameter, RunStatus, Snapshot, Weights};
-pub use name::check_run_name;
+pub use name::{STATUS_FILE, check_run_name};
 pub use reader::{Found, Listing, list_checkpoints, list_runs};
 pub use spool::{Spooled, spool};
 pub use writer::{DEFAULT_KEEP, RunWriter};

@@ -11,8 +11,8 @@ const MAX_RUN_NAME: usize = 128;
 /// Digits of a weights file's hash that its name carries.
 const HASH_DIGITS: usize = 12;
 
-/// Name of the file with a run's status.
-pub(crate) const STATUS_FILE: &str = "run.json";
+/// Name of the file with a run's status, in its directory.
+pub const STATUS_FILE: &str = "run.json";
 
 /// Makes sure that a name can be that of a run: 1 to 128 of `A-Z a-z 0-9 . _ -`, not starting with
 /// a dot. Such a name is one path component and needs no quoting in a metric's label.

@@ -151,3 +151,7 @@ fn count(
         scored,
     })
 }
+
+#[cfg(test)]
+#[path = "account_tests.rs"]
+mod tests;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
@@ -44,7 +44,8 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
 
     let hub = Arc::new(Hub::new(args.expire_hours * 3600.0));
     let metrics = Arc::new(
-        Metrics::new(hub.clone()).map_err(|error| DaemonError::Option(error.to_string()))?,
+        Metrics::with_limits(hub.clone(), args.limits())
+            .map_err(|error| DaemonError::Option(error.to_string()))?,
     );
     let queue: Arc<Queue<Job>> = Arc::new(Queue::default());
     let evidence = fingerprint(&labels, &config.estimators, config.folds, config.seed);
@@ -119,10 +120,17 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     if args.exit_on_stdin_close {
         follow_stdin(signalled.clone());
     }
+    let linger = Duration::from_secs(args.linger_seconds);
+    let mut done_since: Option<Instant> = None;
     while !signalled.load(Ordering::Relaxed) {
         if args.until_finished && all_done(&hub, &queue) {
-            tracing::info!("all runs have finished and everything is scanned");
-            break;
+            // Counted from the last time anything changed: a run may be taken up again.
+            if done_since.get_or_insert_with(Instant::now).elapsed() >= linger {
+                tracing::info!("all runs have finished and everything is scanned");
+                break;
+            }
+        } else {
+            done_since = None;
         }
         std::thread::sleep(TICK);
     }

@@ -36,7 +36,7 @@ pub enum DaemonError {
         message: String,
     },
     /// A directory that cannot be watched.
-    #[error("cannot watch {path}: {message}; check that it exists or use --poll")]
+    #[error("cannot watch {path}: {message}; choose another directory with --root")]
     Watch {
         /// The directory.
         path: PathBuf,

@@ -158,3 +158,7 @@ fn epoch_u32(epoch: u64) -> u32 {
     // One below NEVER, so that an absurd epoch still counts as "was".
     u32::try_from(epoch).unwrap_or(NEVER - 1).min(NEVER - 1)
 }
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;

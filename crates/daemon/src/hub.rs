@@ -21,6 +21,15 @@ pub struct RunView {
     pub last_error: String,
 }
 
+impl RunView {
+    /// When the run last gave a sign of life, in Unix seconds; none when nothing is known yet.
+    fn last_sign(&self) -> Option<f64> {
+        let scanned = self.summaries.last().map_or(0.0, |s| s.scanned_time);
+        let last = self.updated.max(scanned);
+        (last > 0.0).then_some(last)
+    }
+}
+
 /// Shared state behind one lock, held only to copy in or out.
 pub struct Hub {
     state: Mutex<HubState>,
@@ -44,7 +53,9 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// A hub that no longer shows a finished run `expire_seconds` after its last sign of life.
+    /// A hub that no longer shows a run `expire_seconds` after its last sign of life, which is a
+    /// checkpoint or a scan, whether it said that it has finished or not: a training that was
+    /// killed never says so.
     pub fn new(expire_seconds: f64) -> Self {
         let now = Instant::now();
         Self {
@@ -78,7 +89,7 @@ impl Hub {
     pub fn shown_runs(&self) -> BTreeMap<String, RunView> {
         let horizon = now() - self.expire_seconds;
         let mut runs = self.runs();
-        runs.retain(|_, view| !view.finished || view.updated >= horizon);
+        runs.retain(|_, view| view.last_sign().is_none_or(|time| time >= horizon));
         runs
     }
 

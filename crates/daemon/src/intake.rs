@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use mirrorwatch_checkpoint::{
-    CheckpointError, Found, Key, Listing, Spooled, list_checkpoints, list_runs, spool,
+    CheckpointError, Found, Key, Listing, STATUS_FILE, Spooled, list_checkpoints, list_runs, spool,
 };
 
 use crate::hub::Hub;
@@ -28,6 +28,10 @@ pub struct Job {
 
 /// A finished run publishes no more, so all that is there is scanned; but never without bound.
 const FINISHED_LIMIT: usize = 64;
+
+/// No training publishes more checkpoints. A manifest that claims a higher number is taken like any
+/// other, but says nothing of what is missing before it.
+const HIGHEST_SEQUENCE: u64 = 1_000_000;
 
 /// Turns listings into jobs.
 pub struct Intake {
@@ -58,6 +62,8 @@ pub struct Intake {
 pub struct Taken {
     keys: BTreeSet<Key>,
     rejected: BTreeSet<(PathBuf, String)>,
+    /// Rejected manifests whose sequence numbers, which nobody could read, are still to turn up as gaps.
+    unplaced: usize,
     /// Sequence numbers seen of each training process.
     sequences: BTreeMap<String, BTreeSet<u64>>,
     /// Numbers that were not there at the last listing; counted when the next confirms it.
@@ -130,7 +136,10 @@ impl Intake {
         for entry in &lock(&state).ledger {
             taken.keys.insert(entry.key.clone());
             let seen = taken.sequences.entry(entry.instance.clone()).or_default();
-            seen.insert(entry.sequence);
+            // What is missing below it was counted as missed or refused by that process.
+            if entry.sequence <= HIGHEST_SEQUENCE {
+                seen.extend(1..=entry.sequence);
+            }
         }
         self.taken.insert(run.to_string(), taken);
     }
@@ -138,11 +147,17 @@ impl Intake {
     fn reject(&mut self, run: &str, rejected: Vec<(PathBuf, CheckpointError)>) {
         for (path, error) in rejected {
             let message = error.to_string();
+            let is_status = path.ends_with(STATUS_FILE);
             let taken = self.taken.entry(run.to_string()).or_default();
             if taken.rejected.insert((path, message.clone())) {
-                tracing::warn!(run, "checkpoint refused: {message}");
-                self.metrics.seen.inc();
-                self.metrics.fail("manifest");
+                if is_status {
+                    tracing::warn!(run, "status of the training not known: {message}");
+                } else {
+                    tracing::warn!(run, "checkpoint refused: {message}");
+                    taken.unplaced += 1;
+                    self.metrics.seen.inc();
+                    self.metrics.fail("manifest");
+                }
                 self.hub.update_run(run, |view| view.last_error = message);
             }
         }
@@ -156,7 +171,17 @@ impl Intake {
                 .sequences
                 .entry(manifest.instance.clone())
                 .or_default();
-            seen.insert(manifest.sequence);
+            if manifest.sequence <= HIGHEST_SEQUENCE
+                && seen.insert(manifest.sequence)
+                && taken.keys.contains(&found.key())
+            {
+                // A step's checkpoint published again at the end of its epoch, for instance.
+                tracing::info!(run, checkpoint = %found.key(), "skipped, published twice");
+                self.metrics.seen.inc();
+                self.metrics.skip("repeated");
+                let outcome = Outcome::Skipped("repeated".to_string());
+                self.runs.note(run, found_entry(found, outcome));
+            }
         }
         let mut gaps = BTreeSet::new();
         for (instance, seen) in &mut taken.sequences {
@@ -167,10 +192,15 @@ impl Intake {
                 }
                 let gap = (instance.clone(), sequence);
                 if taken.gaps.contains(&gap) {
+                    seen.insert(sequence);
+                    if taken.unplaced > 0 {
+                        // Counted already, when its manifest was refused.
+                        taken.unplaced -= 1;
+                        continue;
+                    }
                     tracing::info!(run, sequence, "a checkpoint was deleted before it was seen");
                     self.metrics.seen.inc();
                     self.metrics.skip("missed");
-                    seen.insert(sequence);
                 } else {
                     gaps.insert(gap);
                 }
@@ -203,6 +233,8 @@ impl Intake {
             Err(CheckpointError::Vanished { .. }) => {
                 tracing::info!(run, checkpoint = %found.key(), "deleted while being taken");
                 self.metrics.skip("vanished");
+                let outcome = Outcome::Skipped("vanished".to_string());
+                self.runs.note(run, found_entry(found, outcome));
             }
             Err(error) => {
                 let message = error.to_string();
@@ -210,16 +242,8 @@ impl Intake {
                 self.metrics.fail("spool");
                 self.hub
                     .update_run(run, |view| view.last_error = message.clone());
-                let manifest = &found.manifest;
-                self.runs.note(
-                    run,
-                    Entry {
-                        key: found.key(),
-                        instance: manifest.instance.clone(),
-                        sequence: manifest.sequence,
-                        outcome: Outcome::Failed("spool".to_string(), message),
-                    },
-                );
+                let outcome = Outcome::Failed("spool".to_string(), message);
+                self.runs.note(run, found_entry(found, outcome));
             }
         }
         true
@@ -227,6 +251,16 @@ impl Intake {
 
     fn note(&self, job: &Job, outcome: Outcome) {
         self.runs.note(&job.run, entry(job, outcome));
+    }
+}
+
+/// The ledger entry of a checkpoint that never became a job.
+fn found_entry(found: &Found, outcome: Outcome) -> Entry {
+    Entry {
+        key: found.key(),
+        instance: found.manifest.instance.clone(),
+        sequence: found.manifest.sequence,
+        outcome,
     }
 }
 
@@ -240,3 +274,6 @@ pub fn entry(job: &Job, outcome: Outcome) -> Entry {
         outcome,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,8 @@
 //!                                 wins)                             hub ─► metrics, pages ─► HTTP
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod account;
 pub mod backend;
 mod cli;

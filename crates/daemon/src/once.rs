@@ -131,7 +131,9 @@ fn open(path: &Path) -> Result<Opened, DaemonError> {
         };
     }
     if path.extension().is_some_and(|e| e == "json") {
-        for found in list(path.parent().unwrap_or(Path::new(".")))? {
+        // The parent of a bare name is the empty path.
+        let parent = path.parent().filter(|p| *p != Path::new(""));
+        for found in list(parent.unwrap_or(Path::new(".")))? {
             if found.path.file_name() == path.file_name() {
                 return from_manifest(&found);
             }

@@ -9,6 +9,7 @@ use mirrorwatch_influence::{Estimator, ScanConfig, Task};
 use crate::account::Levels;
 use crate::backend;
 use crate::error::DaemonError;
+use crate::metrics::Limits;
 
 /// What a scan computes, and on what.
 #[derive(Debug, Clone, Args)]
@@ -29,7 +30,7 @@ pub struct ScanOptions {
     pub fdr: f64,
 
     /// Chance that the lower bound is too high
-    #[arg(long, value_name = "ALPHA", default_value_t = 0.05, value_parser = open_unit)]
+    #[arg(long, value_name = "ALPHA", default_value_t = 0.05, value_parser = up_to_half)]
     pub alpha: f64,
 
     /// Samples in a forward batch
@@ -116,9 +117,17 @@ pub struct WatchArgs {
     #[arg(long, value_name = "MIB", default_value_t = 16 * 1024)]
     pub max_checkpoint_mib: u64,
 
-    /// Forget a finished run's metrics after this many hours
+    /// Forget a run's metrics after this many hours without a sign of life from its training
     #[arg(long, value_name = "HOURS", default_value_t = 24.0)]
     pub expire_hours: f64,
+
+    /// Export suspects by given and suggested class, the N largest pairs; 0 = none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub class_metrics: u32,
+
+    /// Export suspects by source, the N sources with most suspects; 0 = none
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub source_metrics: u32,
 
     /// Write the scores of all samples beside the suspects
     #[arg(long)]
@@ -127,6 +136,15 @@ pub struct WatchArgs {
     /// Exit when all runs have finished and everything is scanned; 1 if a checkpoint failed
     #[arg(long)]
     pub until_finished: bool,
+
+    /// With --until-finished, serve the last count for this long before exiting, so that Prometheus sees it
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        requires = "until_finished"
+    )]
+    pub linger_seconds: u64,
 
     /// Exit when standard input closes, as it does when the process that started this one ends
     #[arg(long)]
@@ -147,6 +165,14 @@ impl WatchArgs {
         self.state
             .clone()
             .unwrap_or_else(|| self.root.join(".mirrorwatch"))
+    }
+
+    /// How many series may have labels that come from data.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            class_pairs: self.class_metrics as usize,
+            sources: self.source_metrics as usize,
+        }
     }
 
     /// How long to wait between two listings.
@@ -176,3 +202,15 @@ fn open_unit(text: &str) -> Result<f64, String> {
         _ => Err("must be a number between 0 and 1".to_string()),
     }
 }
+
+/// A number above 0 and at most one half: beyond that the bound is not one.
+fn up_to_half(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 0.5 => Ok(value),
+        _ => Err("must be a number above 0 and at most 0.5".to_string()),
+    }
+}
+
+#[cfg(test)]
+#[path = "options_tests.rs"]
+mod tests;

@@ -12,7 +12,7 @@ use crate::evidence::{Evidence, NEVER};
 use crate::summary::Summary;
 
 /// One suspect, as a line of the CSV and JSON-lines files.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {
     /// The sample's name, from the task.
     pub id: String,
@@ -37,7 +37,7 @@ pub struct Suspect {
 }
 
 /// What every sample scored, for those who want to look closer (`--write-scores`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SampleScore {
     /// Position in the training set.
     pub index: usize,
@@ -186,7 +186,7 @@ pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<Sa
     scores
 }
 
-fn csv_bytes<R: Serialize>(rows: &[R], path: &Path) -> Result<Vec<u8>, DaemonError> {
+fn csv_bytes<R: Serialize + Default>(rows: &[R], path: &Path) -> Result<Vec<u8>, DaemonError> {
     let failed = |message: String| DaemonError::Write {
         path: path.to_path_buf(),
         message,
@@ -197,9 +197,15 @@ fn csv_bytes<R: Serialize>(rows: &[R], path: &Path) -> Result<Vec<u8>, DaemonErr
     }
     if rows.is_empty() {
         // The header comes from the first row; a reader wants one without rows, too.
-        return Ok(b"id,index,given,suggested,score,p_value,flagged_checkpoints,first_flagged_epoch,fitted_epoch,source\n".to_vec());
+        let row = R::default();
+        writer.serialize(row).map_err(|e| failed(e.to_string()))?;
     }
-    writer.into_inner().map_err(|e| failed(e.to_string()))
+    let mut bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
+    if rows.is_empty() {
+        let header = bytes.iter().position(|b| *b == b'\n');
+        bytes.truncate(header.map_or(0, |end| end + 1));
+    }
+    Ok(bytes)
 }
 
 fn json_bytes<R: Serialize>(row: &R, path: &Path) -> Result<Vec<u8>, DaemonError> {
@@ -208,3 +214,7 @@ fn json_bytes<R: Serialize>(row: &R, path: &Path) -> Result<Vec<u8>, DaemonError
         message: error.to_string(),
     })
 }
+
+#[cfg(test)]
+#[path = "results_tests.rs"]
+mod tests;

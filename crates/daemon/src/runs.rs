@@ -114,6 +114,8 @@ impl Runs {
     /// Writes a run's state to disk; a failure is a warning, the state stays in memory.
     pub fn save(&self, run: &str) {
         let state = self.open(run);
+        // If it cannot be made, saving says so.
+        let _ = std::fs::create_dir_all(self.directory(run));
         let result = lock(&state).save(&self.state_path(run));
         if let Err(error) = result {
             tracing::warn!(

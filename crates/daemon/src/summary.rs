@@ -9,9 +9,24 @@ use crate::account::Null;
 pub struct ClassPair {
     /// Given label.
     pub given: usize,
+    /// Its name.
+    pub given_name: String,
     /// Suggested label.
     pub suggested: usize,
+    /// Its name.
+    pub suggested_name: String,
     /// Suspects of this pair.
+    pub suspects: usize,
+}
+
+/// How many samples from one source are suspicious.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceCount {
+    /// The source, as the task names it.
+    pub source: String,
+    /// Scored samples from it.
+    pub samples: usize,
+    /// Suspects among them.
     pub suspects: usize,
 }
 
@@ -76,6 +91,8 @@ pub struct Summary {
     pub probe_accuracy: f64,
     /// Suspects by given and suggested label, most first.
     pub class_pairs: Vec<ClassPair>,
+    /// Scored samples and suspects by source, most suspects first; empty when the task names none.
+    pub sources: Vec<SourceCount>,
     /// Wall time of the scan in seconds.
     pub scan_seconds: f64,
     /// Wall time of the bare forward sweep in it.
@@ -99,5 +116,54 @@ impl Summary {
             self.null.name(),
             self.null_samples,
         )
+    }
+}
+
+/// A summary for tests, with a value of its own in every field that is exported.
+#[cfg(test)]
+pub(crate) fn example(run: &str) -> Summary {
+    Summary {
+        schema: SUMMARY_SCHEMA,
+        run: run.to_string(),
+        epoch: 7,
+        step: 3290,
+        weights_sha256: "0123456789abcdef".repeat(4),
+        checkpoint_time: 990.0,
+        scanned_time: 1000.0,
+        train_loss: Some(0.5),
+        samples: 1000,
+        scored_samples: 900,
+        probe: 200,
+        classes: 10,
+        direction: "finetune".to_string(),
+        score: "after".to_string(),
+        choices: vec!["40 steps".to_string()],
+        checkpoints: 8,
+        null: Null::Trusted,
+        null_samples: 100,
+        fdr: 0.1,
+        alpha: 0.05,
+        suspects: 12,
+        expected_false_suspects: 1.5,
+        min_detectable_suspects: 4,
+        memorised_suspects: 3,
+        noise_ratio_lower_bound: 0.0625,
+        noise_ratio_estimate: 0.125,
+        probe_loss: 0.75,
+        probe_accuracy: 0.8125,
+        class_pairs: vec![ClassPair {
+            given: 3,
+            given_name: "cat".to_string(),
+            suggested: 5,
+            suggested_name: "dog".to_string(),
+            suspects: 12,
+        }],
+        sources: vec![SourceCount {
+            source: "vendor-a".to_string(),
+            samples: 400,
+            suspects: 9,
+        }],
+        scan_seconds: 2.5,
+        base_sweep_seconds: 0.5,
     }
 }

@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::results::{self, Paths};
 use crate::runs::{Runs, lock};
 use crate::store::Outcome;
-use crate::summary::{ClassPair, SUMMARY_SCHEMA, Summary};
+use crate::summary::{ClassPair, SUMMARY_SCHEMA, SourceCount, Summary};
 
 /// Scans checkpoints of a task.
 pub struct Worker<T: Task> {
@@ -158,7 +158,8 @@ impl<T: Task> Worker<T> {
             noise_ratio_estimate: account.estimate,
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
-            class_pairs: class_pairs(&self.labels, &evidence, &account),
+            class_pairs: class_pairs(self.task.as_ref(), &self.labels, &evidence, &account),
+            sources: source_counts(self.task.as_ref(), &account),
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
         };
@@ -189,11 +190,12 @@ impl<T: Task> Worker<T> {
             state.ledger.push(entry(job, Outcome::Scanned));
             state.summaries.push(summary.clone());
         }
-        let made = std::fs::create_dir_all(&directory);
-        if made.is_ok() {
-            self.runs.save(&job.run);
+        self.runs.save(&job.run);
+        let written = results::write(&paths, &summary, &suspects, scores.as_deref());
+        if written.is_ok() {
+            // Not before: whoever sees this count finds the results. Without them it is a failure.
+            self.metrics.scanned.inc();
         }
-        self.metrics.scanned.inc();
         self.hub.update_run(&job.run, |view| {
             view.summaries.push(summary.clone());
             view.last_error.clear();
@@ -207,7 +209,7 @@ impl<T: Task> Worker<T> {
             "{}",
             summary.sentence()
         );
-        results::write(&paths, &summary, &suspects, scores.as_deref())
+        written
     }
 }
 
@@ -233,7 +235,12 @@ fn memorised(evidence: &Evidence, account: &Account) -> usize {
     memorised
 }
 
-fn class_pairs(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<ClassPair> {
+fn class_pairs<T: Task>(
+    task: &T,
+    labels: &Labels,
+    evidence: &Evidence,
+    account: &Account,
+) -> Vec<ClassPair> {
     let mut counts = std::collections::BTreeMap::new();
     if let Some(channel) = evidence.channels.first() {
         for (sample, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
@@ -245,12 +252,36 @@ fn class_pairs(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<C
     for ((given, suggested), suspects) in counts {
         pairs.push(ClassPair {
             given,
+            given_name: task.class_name(given),
             suggested,
+            suggested_name: task.class_name(suggested),
             suspects,
         });
     }
-    pairs.sort_by(|a, b| b.suspects.cmp(&a.suspects));
+    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.suspects));
     pairs
+}
+
+/// Scored samples and suspects of each source that the task names.
+fn source_counts<T: Task>(task: &T, account: &Account) -> Vec<SourceCount> {
+    let mut counts = std::collections::BTreeMap::new();
+    for &sample in &account.scored {
+        if let Some(source) = task.source(sample) {
+            let (samples, suspects) = counts.entry(source).or_insert((0usize, 0usize));
+            *samples += 1;
+            *suspects += usize::from(account.flags[sample]);
+        }
+    }
+    let mut sources = Vec::with_capacity(counts.len());
+    for (source, (samples, suspects)) in counts {
+        sources.push(SourceCount {
+            source,
+            samples,
+            suspects,
+        });
+    }
+    sources.sort_by_key(|count| std::cmp::Reverse(count.suspects));
+    sources
 }
 
 /// A bar on a terminal, nothing anywhere else.

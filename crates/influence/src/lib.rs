@@ -8,6 +8,7 @@
 //! This crate knows models and tensors. It knows no files, no HTTP and no Prometheus.
 
 #![doc = include_str!("example.md")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod direction;
 mod error;

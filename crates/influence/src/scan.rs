@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::direction::{self, Direction, Probe, Step};
+use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
 use crate::score::{self, Score, View};
@@ -156,21 +156,18 @@ pub fn scan<T: Task>(
         for fold in 0..folds.count() {
             let held_out = folds.held_out(fold);
             let held_out_before = select(&probe_base, held_out);
-            let step = make_fork(
-                direction.as_ref(),
-                &Probe {
-                    task,
-                    model,
-                    labels,
-                    learnt: &folds.learnt(fold),
-                    held_out,
-                    held_out_before: &held_out_before,
-                    device: &config.device,
-                    batch_size: config.batch_size,
-                    seed: config.seed.wrapping_add(fold as u64),
-                    cancel,
-                },
-            )?;
+            let step = direction.step(&Probe {
+                task,
+                model,
+                labels,
+                learnt: &folds.learnt(fold),
+                held_out,
+                held_out_before: &held_out_before,
+                device: &config.device,
+                batch_size: config.batch_size,
+                seed: config.seed.wrapping_add(fold as u64),
+                cancel,
+            })?;
             let after = sweep(
                 task,
                 &step.model,
@@ -211,13 +208,6 @@ pub fn scan<T: Task>(
         base_sweep_seconds,
         seconds: start.elapsed().as_secs_f64(),
     })
-}
-
-fn make_fork<T: Task>(
-    direction: &dyn Direction<T>,
-    probe: &Probe<'_, T>,
-) -> Result<Step<T::Model>, InfluenceError> {
-    direction.step(probe)
 }
 
 /// The distinct directions of the estimators: two scores of one direction share its sweeps.

@@ -152,7 +152,7 @@ pub(crate) fn dataset<T: Task>(task: &T, set: Set) -> Arc<dyn Dataset<T::Item>> 
 
 fn read_labels<T: Task>(task: &T, set: Set, classes: usize) -> Result<Vec<usize>, InfluenceError> {
     let data = dataset(task, set);
-    if data.len() == 0 {
+    if data.is_empty() {
         return Err(InfluenceError::Data(format!(
             "the {} set is empty; nothing can be scanned without it",
             set.name()

@@ -18,6 +18,8 @@ use crate::sidecar::{Sidecar, metric};
 use crate::train::Training;
 
 const RUN: &str = "demo";
+/// Pairs of classes that the sidecar exports: enough to see which are confused.
+const CLASS_PAIRS: usize = 20;
 
 /// The summary file; see the README for its fields.
 #[derive(Serialize)]
@@ -46,6 +48,7 @@ struct Labels {
 ///
 /// What keeps it from running, in words.
 pub fn run(options: &Options) -> Result<bool, String> {
+    check_summary(options)?;
     let source = open_source(options)?;
     let labels = make_labels(options, &source)?;
     let model = options.model.unwrap_or(match source.train.shape().len() {
@@ -144,6 +147,24 @@ fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
     })
 }
 
+/// Says before the training, not after it, that there is no place for the summary.
+fn check_summary(options: &Options) -> Result<(), String> {
+    let Some(path) = &options.summary else {
+        return Ok(());
+    };
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if directory.is_dir() && !path.is_dir() {
+        return Ok(());
+    }
+    Err(format!(
+        "cannot write {}: it is not a file's name in a directory that exists; choose another one with --summary",
+        path.display()
+    ))
+}
+
 /// A new directory for everything the demo writes.
 fn work_directory(options: &Options) -> Result<PathBuf, String> {
     let work = options.work.clone().unwrap_or_else(|| {
@@ -158,6 +179,13 @@ fn work_directory(options: &Options) -> Result<PathBuf, String> {
             work.display()
         )
     })?;
+    // Scans of other labels would be taken for this run's.
+    if work.join("runs").join(RUN).exists() || work.join("state").exists() {
+        return Err(format!(
+            "{} holds an earlier run; choose another directory with --work, or remove it",
+            work.display()
+        ));
+    }
     Ok(work)
 }
 
@@ -194,6 +222,7 @@ fn stock_args(
         probe: options.probe,
         train_limit: Some(labels.given.len()),
         trusted,
+        sources: options.sources.clone(),
         classes: Some(source.classes),
         class_names: source.class_names.clone(),
     })
@@ -207,6 +236,7 @@ fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<S
         ("--inputs", &stock.inputs),
         ("--labels", &stock.labels),
         ("--trusted", &stock.trusted),
+        ("--sources", &stock.sources),
     ] {
         if let Some(path) = path {
             put(name, path.display().to_string());
@@ -229,6 +259,7 @@ fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<S
     put("--state", work.join("state").display().to_string());
     put("--listen", options.listen.clone());
     put("--threads", options.threads().to_string());
+    put("--class-metrics", CLASS_PAIRS.to_string());
     arguments.push("--write-scores".to_string());
     arguments.push("--exit-on-stdin-close".to_string());
     arguments.extend(options.sidecar.iter().cloned());

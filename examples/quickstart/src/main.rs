@@ -27,6 +27,8 @@ fn main() -> ExitCode {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     if arguments.get(1).is_some_and(|a| a == "sidecar") {
         arguments.remove(1);
+        // What its help calls it must be what a person can type.
+        arguments[0].push(" sidecar");
         // All there is to a sidecar: a task and this line.
         return mirrorwatch::sidecar_with(arguments, |args: StockArgs| IdxTask::open(&args));
     }

@@ -35,20 +35,24 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub trusted: usize,
 
+    /// File with the source of each training sample (annotator, file, batch, vendor), one a line
+    #[arg(long, value_name = "FILE")]
+    pub sources: Option<PathBuf>,
+
     /// Model to train [default: cnn on images, mlp on features]
     #[arg(long, value_name = "NAME")]
     pub model: Option<Architecture>,
 
     /// Epochs to train
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one)]
     pub epochs: usize,
 
     /// Learning rate (Adam)
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = above_zero)]
     pub lr: f64,
 
     /// Samples in a training batch
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub batch_size: usize,
 
     /// Seed of noise, trusted set, weights and batches
@@ -97,5 +101,20 @@ impl Options {
         }
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         (cores / 2).max(1)
+    }
+}
+
+/// A batch of nothing, for one, would never end.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("must be a whole number from 1 upwards".to_string()),
+    }
+}
+
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("must be a number above 0".to_string()),
     }
 }

@@ -50,6 +50,10 @@ pub struct StockArgs {
     #[arg(long, value_name = "FILE")]
     pub trusted: Option<PathBuf>,
 
+    /// File with the source of each training sample (annotator, file, batch, vendor), one a line
+    #[arg(long, value_name = "FILE")]
+    pub sources: Option<PathBuf>,
+
     /// Number of classes [default: one more than the largest label]
     #[arg(long, value_name = "K")]
     pub classes: Option<usize>,
@@ -79,9 +83,29 @@ pub enum StockError {
         /// Its samples' shape.
         probe_shape: Vec<usize>,
     },
+    /// No probe samples were asked for.
+    #[error(
+        "the probe is empty: --probe 0 takes none of the {available} samples of {path}; ask for at least 2 of each class"
+    )]
+    NoProbe {
+        /// File with their labels.
+        path: PathBuf,
+        /// How many there are.
+        available: usize,
+    },
     /// The file of trusted samples is unusable.
     #[error("cannot use the trusted set {path}: {problem}; it holds one training index a line")]
     Trusted {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The file of sources is unusable.
+    #[error(
+        "cannot use the sources {path}: {problem}; it holds one tag a line, one line per training sample"
+    )]
+    Sources {
         /// The file.
         path: PathBuf,
         /// What is wrong.

@@ -20,6 +20,8 @@ pub enum Architecture {
 }
 
 /// A stock model.
+// A process holds a handful of models: their size on the stack does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Module, Debug)]
 pub enum Net {
     /// [`Mlp`].

@@ -89,6 +89,8 @@ pub struct IdxTask {
     classes: usize,
     class_names: Vec<String>,
     trusted: Vec<usize>,
+    /// One per training sample, or none at all.
+    sources: Vec<String>,
     architecture: Architecture,
 }
 
@@ -125,6 +127,12 @@ impl IdxTask {
             .unwrap_or(usize::MAX)
             .min(train_labels.len());
         let probe_count = args.probe.min(probe_labels.len());
+        if probe_count == 0 {
+            return Err(StockError::NoProbe {
+                path: probe_labels_path,
+                available: probe_labels.len(),
+            });
+        }
         let train_labels = train_labels[..train_count].to_vec();
         let probe_labels = probe_labels[..probe_count].to_vec();
         let classes = match args.classes {
@@ -142,12 +150,17 @@ impl IdxTask {
             Some(path) => read_trusted(path, train_count)?,
             None => Vec::new(),
         };
+        let sources = match &args.sources {
+            Some(path) => read_sources(path, train_count)?,
+            None => Vec::new(),
+        };
         let (mean, scale) = standardisation(&train, train_count);
         let task = Self {
             shape: train.shape().to_vec(),
             classes,
             class_names: args.class_names.clone(),
             trusted,
+            sources,
             architecture: args.model,
             train: Arc::new(Samples {
                 features: Arc::new(train),
@@ -239,6 +252,23 @@ fn read_trusted(path: &Path, samples: usize) -> Result<Vec<usize>, StockError> {
     Ok(trusted)
 }
 
+/// Reads one source a line, for the first `samples` training samples.
+fn read_sources(path: &Path, samples: usize) -> Result<Vec<String>, StockError> {
+    let wrong = |problem: String| StockError::Sources {
+        path: PathBuf::from(path),
+        problem,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let sources: Vec<String> = text.lines().take(samples).map(str::to_string).collect();
+    if sources.len() < samples {
+        return Err(wrong(format!(
+            "it has {} lines for {samples} training samples",
+            sources.len()
+        )));
+    }
+    Ok(sources)
+}
+
 /// Mean and inverse standard deviation over all values of the training set.
 ///
 /// Trainer and sidecar compute it from the same samples and so see the same inputs.
@@ -303,6 +333,10 @@ impl Task for IdxTask {
 
     fn trusted(&self) -> Vec<usize> {
         self.trusted.clone()
+    }
+
+    fn source(&self, index: usize) -> Option<String> {
+        self.sources.get(index).cloned()
     }
 
     fn preview(&self, item: &Sample) -> Option<Preview> {

@@ -1,0 +1,208 @@
+//! Counting: which null, who is judged, and whether the promised rates are kept.
+
+use mirrorwatch_influence::{Estimator, Labels};
+
+use super::*;
+
+const LEVELS: Levels = Levels {
+    fdr: 0.1,
+    alpha: 0.05,
+};
+/// Repetitions of the rate tests, each with its own seed.
+const REPETITIONS: u64 = 200;
+
+/// Numbers that look random: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+struct Random(u64);
+
+impl Random {
+    fn unit(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Box and Muller, Annals of Mathematical Statistics 29, 1958.
+    fn normal(&mut self) -> f32 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        (radius * (std::f64::consts::TAU * self.unit()).cos()) as f32
+    }
+}
+
+/// `wrong` of `samples` scores are shifted by three standard deviations; `trusted` clean ones are
+/// spread over the training set; `probe` more clean ones are held out.
+fn synthetic(
+    seed: u64,
+    samples: usize,
+    wrong: usize,
+    trusted: usize,
+    probe: usize,
+) -> (Evidence, Labels) {
+    let mut random = Random(seed);
+    let estimator = Estimator {
+        direction: "finetune".to_string(),
+        score: "after".to_string(),
+    };
+    let mut evidence = Evidence::new(&[estimator], samples, probe);
+    let channel = &mut evidence.channels[0];
+    channel.held_out_null = true;
+    for score in &mut channel.probe {
+        *score = random.normal();
+    }
+    for (sample, score) in channel.train.iter_mut().enumerate() {
+        *score = random.normal() + if sample < wrong { 3.0 } else { 0.0 };
+    }
+    let labels = Labels {
+        classes: 2,
+        train: vec![0; samples],
+        probe: vec![0; probe],
+        trusted: (samples - trusted..samples).collect(),
+    };
+    (evidence, labels)
+}
+
+#[test]
+fn a_score_without_a_valid_null_is_refused_by_name() {
+    let (mut evidence, labels) = synthetic(1, 60, 5, 0, 20);
+    evidence.channels[0].estimator.score = "delta".to_string();
+    evidence.channels[0].held_out_null = false;
+    let message = account(&evidence, &labels, LEVELS).unwrap_err();
+    assert!(message.contains("finetune:delta"), "{message}");
+    assert!(message.contains("trusted"), "{message}");
+    // With trusted samples any score will do.
+    let trusted = Labels {
+        trusted: (40..60).collect(),
+        ..labels
+    };
+    assert_eq!(
+        account(&evidence, &trusted, LEVELS).unwrap().null,
+        Null::Trusted
+    );
+    evidence.channels.clear();
+    let message = account(&evidence, &trusted, LEVELS).unwrap_err();
+    assert!(message.contains("estimator"), "{message}");
+}
+
+#[test]
+fn the_trusted_null_goes_before_the_held_out_one() {
+    let (evidence, labels) = synthetic(2, 200, 20, 50, 80);
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!((judged.null, judged.null_samples), (Null::Trusted, 50));
+    let untrusted = Labels {
+        trusted: Vec::new(),
+        ..labels
+    };
+    let judged = account(&evidence, &untrusted, LEVELS).unwrap();
+    assert_eq!((judged.null, judged.null_samples), (Null::HeldOut, 80));
+    assert_eq!(judged.scored.len(), 200);
+}
+
+#[test]
+fn trusted_samples_are_not_judged() {
+    let (mut evidence, labels) = synthetic(3, 300, 40, 100, 10);
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert!(judged.suspects >= judged.min_detectable && judged.suspects > 0);
+    // Even one that looks terrible: its label was verified.
+    evidence.channels[0].train[299] = 50.0;
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!(judged.scored, (0..200).collect::<Vec<_>>());
+    for &sample in &labels.trusted {
+        assert_eq!(judged.p_values[sample], 1.0);
+        assert!(!judged.flags[sample]);
+    }
+    let flagged = judged.flags.iter().filter(|f| **f).count();
+    assert_eq!(flagged, judged.suspects);
+    assert!(judged.lower_bound <= judged.estimate);
+}
+
+/// By hand: null 1 2 3 4; p(4.5) = 1/5, p(3) = (1 + 2)/5, p(0) = 5/5.
+#[test]
+fn p_values_count_the_null_samples_that_look_as_bad() {
+    let (mut evidence, mut labels) = synthetic(4, 7, 0, 4, 1);
+    evidence.channels[0].train = vec![4.5, 1.0, 3.0, 2.0, 4.0, 3.0, 0.0];
+    labels.trusted = vec![1, 3, 4, 5];
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!(judged.scored, [0, 2, 6]);
+    assert_eq!(judged.p_values, [0.2, 1.0, 0.6, 1.0, 1.0, 1.0, 1.0]);
+}
+
+#[test]
+fn another_order_of_the_samples_only_reorders_the_flags() {
+    let (evidence, labels) = synthetic(5, 300, 40, 100, 10);
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    // 7 and 300 have no common divisor, so this visits every position once.
+    let place: Vec<usize> = (0..300).map(|i| (7 * i + 3) % 300).collect();
+    let mut turned = evidence.clone();
+    for (from, &to) in place.iter().enumerate() {
+        turned.channels[0].train[to] = evidence.channels[0].train[from];
+    }
+    let mut trusted: Vec<usize> = labels.trusted.iter().map(|&i| place[i]).collect();
+    trusted.sort_unstable();
+    let again = account(&turned, &Labels { trusted, ..labels }, LEVELS).unwrap();
+    for (from, &to) in place.iter().enumerate() {
+        assert_eq!(judged.flags[from], again.flags[to]);
+        assert_eq!(judged.p_values[from], again.p_values[to]);
+    }
+    assert_eq!(judged.suspects, again.suspects);
+    assert_eq!(judged.lower_bound, again.lower_bound);
+    assert_eq!(judged.estimate, again.estimate);
+}
+
+/// Three standard errors above `rate` over all repetitions.
+fn at_most(rate: f64) -> f64 {
+    rate + 3.0 * (rate * (1.0 - rate) / REPETITIONS as f64).sqrt()
+}
+
+/// Without a wrong label every suspect is false, so the false-discovery rate is the chance of any.
+#[test]
+fn clean_labels_are_rarely_suspected() {
+    for trusted in [0, 200] {
+        let (mut any, mut above, mut suspects) = (0, 0, 0);
+        for seed in 0..REPETITIONS {
+            let (evidence, labels) = synthetic(1000 + seed, 600 + trusted, 0, trusted, 200);
+            let judged = account(&evidence, &labels, LEVELS).unwrap();
+            any += u32::from(judged.suspects > 0);
+            suspects += judged.suspects;
+            above += u32::from(judged.lower_bound > 0.0);
+        }
+        let share = |count: u32| f64::from(count) / REPETITIONS as f64;
+        assert!(
+            share(any) <= at_most(LEVELS.fdr),
+            "{trusted} {any} {suspects}"
+        );
+        assert!(share(above) <= at_most(LEVELS.alpha), "{trusted} {above}");
+        // Half a percent of the samples, on average.
+        assert!(
+            suspects as f64 / REPETITIONS as f64 <= 3.0,
+            "{trusted} {suspects}"
+        );
+    }
+}
+
+#[test]
+fn the_promised_rates_hold_with_wrong_labels() {
+    let (samples, wrong) = (600, 120);
+    for trusted in [0, 200] {
+        let (mut over, mut bound, mut false_share, mut recall) = (0, 0.0, 0.0, 0.0);
+        for seed in 0..REPETITIONS {
+            let (evidence, labels) = synthetic(5000 + seed, samples + trusted, wrong, trusted, 200);
+            let judged = account(&evidence, &labels, LEVELS).unwrap();
+            let found = judged.flags[..wrong].iter().filter(|f| **f).count();
+            over += u32::from(judged.lower_bound > wrong as f64 / samples as f64);
+            bound += judged.lower_bound;
+            false_share += (judged.suspects - found) as f64 / judged.suspects.max(1) as f64;
+            recall += found as f64 / wrong as f64;
+        }
+        let mean = |sum: f64| sum / REPETITIONS as f64;
+        let over = f64::from(over) / REPETITIONS as f64;
+        assert!(over <= at_most(LEVELS.alpha), "{trusted} {over}");
+        assert!(
+            mean(false_share) <= LEVELS.fdr + 0.02,
+            "{trusted} {false_share}"
+        );
+        // The rates above are easy to keep by saying nothing.
+        assert!(mean(bound) > 0.12, "{trusted} {bound}");
+        assert!(mean(recall) > 0.8, "{trusted} {recall}");
+    }
+}

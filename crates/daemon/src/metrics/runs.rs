@@ -1,0 +1,239 @@
+//! What describes runs, built afresh at every scrape from the hub.
+
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{GaugeVec, Opts};
+
+use super::Limits;
+use crate::hub::{Hub, RunView};
+use crate::summary::Summary;
+
+/// One gauge that describes a run: its name, help and how to read it. `None` leaves it out.
+type RunGauge = (&'static str, &'static str, fn(&RunView) -> Option<f64>);
+
+macro_rules! of_summary {
+    ($read:expr) => {
+        |view: &RunView| {
+            let read: fn(&Summary) -> f64 = $read;
+            view.summaries.last().map(read)
+        }
+    };
+}
+
+/// All gauges with the one label `run`. A new one is one line here.
+const RUN_GAUGES: &[RunGauge] = &[
+    (
+        "mirrorwatch_suspects",
+        "Training samples whose label is suspicious at the last scan, selected at the configured false-discovery rate.",
+        of_summary!(|s| s.suspects as f64),
+    ),
+    (
+        "mirrorwatch_scored_samples",
+        "Training samples that were judged: all but the trusted ones.",
+        of_summary!(|s| s.scored_samples as f64),
+    ),
+    (
+        "mirrorwatch_noise_ratio_lower_bound",
+        "Lower confidence bound on the share of wrong labels among the scored samples.",
+        of_summary!(|s| s.noise_ratio_lower_bound),
+    ),
+    (
+        "mirrorwatch_noise_ratio_estimate",
+        "Estimated share of wrong labels among the scored samples.",
+        of_summary!(|s| s.noise_ratio_estimate),
+    ),
+    (
+        "mirrorwatch_expected_false_suspects",
+        "Upper bound on the expected number of right labels among the suspects.",
+        of_summary!(|s| s.expected_false_suspects),
+    ),
+    (
+        "mirrorwatch_min_detectable_suspects",
+        "The smallest number of suspects that the null distribution is large enough to show.",
+        of_summary!(|s| s.min_detectable_suspects as f64),
+    ),
+    (
+        "mirrorwatch_memorised_suspects",
+        "Suspects whose given label the model predicts at the last scanned checkpoint.",
+        of_summary!(|s| s.memorised_suspects as f64),
+    ),
+    (
+        "mirrorwatch_probe_samples",
+        "Probe samples.",
+        of_summary!(|s| s.probe as f64),
+    ),
+    (
+        "mirrorwatch_probe_loss",
+        "Mean loss of the probe at the last scanned checkpoint, in nats.",
+        of_summary!(|s| s.probe_loss),
+    ),
+    (
+        "mirrorwatch_probe_accuracy_ratio",
+        "Share of the probe that the last scanned checkpoint classifies right.",
+        of_summary!(|s| s.probe_accuracy),
+    ),
+    (
+        "mirrorwatch_train_loss",
+        "Training loss that the hook reported with the last scanned checkpoint.",
+        |view| view.summaries.last().and_then(|s| s.train_loss),
+    ),
+    (
+        "mirrorwatch_evidence_checkpoints",
+        "Checkpoints in the evidence.",
+        of_summary!(|s| f64::from(s.checkpoints)),
+    ),
+    (
+        "mirrorwatch_last_scanned_epoch",
+        "Epoch of the last scanned checkpoint.",
+        of_summary!(|s| s.epoch as f64),
+    ),
+    (
+        "mirrorwatch_last_scanned_step",
+        "Optimizer step of the last scanned checkpoint.",
+        of_summary!(|s| s.step as f64),
+    ),
+    (
+        "mirrorwatch_last_scan_timestamp_seconds",
+        "Unix time at which the last scan was finished.",
+        of_summary!(|s| s.scanned_time),
+    ),
+    (
+        "mirrorwatch_last_checkpoint_timestamp_seconds",
+        "Unix time at which the last scanned checkpoint was written.",
+        of_summary!(|s| s.checkpoint_time),
+    ),
+    (
+        "mirrorwatch_run_updated_timestamp_seconds",
+        "Unix time at which the training last gave a sign of life.",
+        |view| (view.updated > 0.0).then_some(view.updated),
+    ),
+    (
+        "mirrorwatch_run_finished",
+        "1 when the training said that it has finished, else 0.",
+        |view| Some(f64::from(u8::from(view.finished))),
+    ),
+];
+
+/// One series of a labelled gauge: the values of its labels besides `run`, and its value.
+type Series = (Vec<String>, f64);
+
+/// A gauge with more labels than `run`: its name, help, those labels, and how to read it.
+type LabelledGauge = (
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    fn(&Summary, &Limits) -> Vec<Series>,
+);
+
+/// All gauges with more labels than `run`, each with a bounded number of series. A new one is one
+/// line here.
+const LABELLED_GAUGES: &[LabelledGauge] = &[
+    (
+        "mirrorwatch_null_samples",
+        "Samples in the null distribution that suspects are judged against.",
+        &["null"],
+        |summary, _| {
+            let null = summary.null.name().to_string();
+            vec![(vec![null], summary.null_samples as f64)]
+        },
+    ),
+    (
+        "mirrorwatch_class_suspects",
+        "Suspects by given and suggested class, the largest pairs only (--class-metrics).",
+        &["given", "suggested"],
+        |summary, limits| {
+            let mut series = Vec::new();
+            for pair in summary.class_pairs.iter().take(limits.class_pairs) {
+                let labels = vec![pair.given_name.clone(), pair.suggested_name.clone()];
+                series.push((labels, pair.suspects as f64));
+            }
+            series
+        },
+    ),
+    (
+        "mirrorwatch_source_suspects",
+        "Suspects by source, the sources with most suspects only (--source-metrics).",
+        &["source"],
+        |summary, limits| {
+            let sources = summary.sources.iter().take(limits.sources);
+            sources
+                .map(|s| (vec![s.source.clone()], s.suspects as f64))
+                .collect()
+        },
+    ),
+    (
+        "mirrorwatch_source_samples",
+        "Scored samples by source, for the sources of mirrorwatch_source_suspects.",
+        &["source"],
+        |summary, limits| {
+            let sources = summary.sources.iter().take(limits.sources);
+            sources
+                .map(|s| (vec![s.source.clone()], s.samples as f64))
+                .collect()
+        },
+    ),
+];
+
+/// Builds the gauges of all runs at every scrape.
+pub(super) struct Runs {
+    pub(super) hub: Arc<Hub>,
+    pub(super) limits: Limits,
+}
+
+impl Collector for Runs {
+    fn desc(&self) -> Vec<&Desc> {
+        // Built afresh at every scrape: there is nothing to describe beforehand.
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let runs = self.hub.shown_runs();
+        let mut families = Vec::new();
+        for (name, help, read) in RUN_GAUGES {
+            let mut series = Vec::new();
+            for (run, view) in &runs {
+                if let Some(value) = read(view) {
+                    series.push((vec![run.clone()], value));
+                }
+            }
+            families.extend(family(name, help, &["run"], &series));
+        }
+        for (name, help, more, read) in LABELLED_GAUGES {
+            let mut series = Vec::new();
+            for (run, view) in &runs {
+                let Some(summary) = view.summaries.last() else {
+                    continue;
+                };
+                for (values, value) in read(summary, &self.limits) {
+                    let mut labels = vec![run.clone()];
+                    labels.extend(values);
+                    series.push((labels, value));
+                }
+            }
+            let mut labels = vec!["run"];
+            labels.extend(*more);
+            families.extend(family(name, help, &labels, &series));
+        }
+        families
+    }
+}
+
+/// A family of gauges; none without a series, which is not valid in the text format.
+fn family(name: &str, help: &str, labels: &[&str], series: &[Series]) -> Vec<MetricFamily> {
+    // Names are constants of this file, and label counts fit: what could fail is a mistake here,
+    // which must not take the other metrics along.
+    let Ok(gauges) = GaugeVec::new(Opts::new(name, help), labels) else {
+        return Vec::new();
+    };
+    for (values, value) in series {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        if let Ok(gauge) = gauges.get_metric_with_label_values(&values) {
+            gauge.set(*value);
+        }
+    }
+    let mut families = gauges.collect();
+    families.retain(|family| !family.get_metric().is_empty());
+    families
+}

@@ -1,0 +1,195 @@
+use super::*;
+use crate::summary::example;
+
+/// The names of the design page that a run exports, with the value of [`example`] each.
+const OF_A_RUN: &[(&str, &str)] = &[
+    ("mirrorwatch_suspects{run=\"r\"}", "12"),
+    ("mirrorwatch_scored_samples{run=\"r\"}", "900"),
+    ("mirrorwatch_noise_ratio_lower_bound{run=\"r\"}", "0.0625"),
+    ("mirrorwatch_noise_ratio_estimate{run=\"r\"}", "0.125"),
+    ("mirrorwatch_expected_false_suspects{run=\"r\"}", "1.5"),
+    ("mirrorwatch_min_detectable_suspects{run=\"r\"}", "4"),
+    (
+        "mirrorwatch_null_samples{null=\"trusted\",run=\"r\"}",
+        "100",
+    ),
+    ("mirrorwatch_memorised_suspects{run=\"r\"}", "3"),
+    (
+        "mirrorwatch_source_suspects{run=\"r\",source=\"vendor-a\"}",
+        "9",
+    ),
+    (
+        "mirrorwatch_source_samples{run=\"r\",source=\"vendor-a\"}",
+        "400",
+    ),
+    ("mirrorwatch_probe_loss{run=\"r\"}", "0.75"),
+    ("mirrorwatch_last_scanned_epoch{run=\"r\"}", "7"),
+    ("mirrorwatch_last_scan_timestamp_seconds{run=\"r\"}", "1000"),
+    ("mirrorwatch_run_finished{run=\"r\"}", "0"),
+];
+
+/// The same for the process.
+const OF_THE_PROCESS: &[&str] = &[
+    "mirrorwatch_checkpoints_seen_total",
+    "mirrorwatch_checkpoints_skipped_total",
+    "mirrorwatch_checkpoint_failures_total",
+    "mirrorwatch_scan_duration_seconds",
+    "mirrorwatch_queue_checkpoints",
+    "mirrorwatch_watch_rescans_total",
+    "mirrorwatch_build_info",
+];
+
+fn scrape() -> String {
+    scrape_with(Limits::default())
+}
+
+fn scrape_with(limits: Limits) -> String {
+    let hub = Arc::new(Hub::default());
+    let metrics = Metrics::with_limits(hub.clone(), limits).unwrap();
+    hub.update_run("r", |view| {
+        view.summaries.push(crate::summary::Summary {
+            suspects: 99,
+            ..example("r")
+        });
+        view.summaries.push(example("r"));
+    });
+    metrics.render().unwrap()
+}
+
+#[test]
+fn every_name_of_the_design_is_exported_with_the_last_value() {
+    let text = scrape();
+    for (series, value) in OF_A_RUN {
+        let line = format!("{series} {value}");
+        assert!(
+            text.lines().any(|l| l == line),
+            "{line} is missing from:\n{text}"
+        );
+    }
+    for name in OF_THE_PROCESS {
+        let kind = format!("# TYPE {name} ");
+        assert!(text.contains(&kind), "{name} is missing from:\n{text}");
+    }
+}
+
+/// Labels that come from data are opt-in or capped, or one run could flood a Prometheus.
+#[test]
+fn series_by_class_and_source_keep_to_their_limits() {
+    let pair = "mirrorwatch_class_suspects{given=\"cat\",run=\"r\",suggested=\"dog\"} 12";
+    assert!(!scrape().contains("mirrorwatch_class_suspects"));
+    let limits = |class_pairs, sources| Limits {
+        class_pairs,
+        sources,
+    };
+    let text = scrape_with(limits(5, 0));
+    assert!(text.lines().any(|l| l == pair), "{text}");
+    assert!(!text.contains("mirrorwatch_source_"), "{text}");
+
+    let hub = Arc::new(Hub::default());
+    let metrics = Metrics::with_limits(hub.clone(), limits(0, 3)).unwrap();
+    let mut summary = example("r");
+    for n in 0..20 {
+        summary.sources.push(crate::summary::SourceCount {
+            source: format!("vendor-{n}"),
+            ..summary.sources[0].clone()
+        });
+    }
+    hub.update_run("r", |view| view.summaries.push(summary));
+    let text = metrics.render().unwrap();
+    for name in [
+        "mirrorwatch_source_suspects{",
+        "mirrorwatch_source_samples{",
+    ] {
+        assert_eq!(
+            text.lines().filter(|l| l.starts_with(name)).count(),
+            3,
+            "{text}"
+        );
+    }
+}
+
+/// The conventions of prometheus.io/docs/practices/naming.
+#[test]
+fn names_and_types_go_together() {
+    for line in scrape().lines() {
+        let Some(rest) = line.strip_prefix("# TYPE ") else {
+            continue;
+        };
+        let (name, kind) = rest.split_once(' ').unwrap();
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
+        assert!(
+            name.starts_with("mirrorwatch_") || name.starts_with("process_"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn every_family_has_help_and_appears_once() {
+    let text = scrape();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            assert!(seen.insert(name.to_string()), "{name} twice");
+            assert!(
+                help.len() > 5 && help.ends_with('.') || name.starts_with("process_"),
+                "{line}"
+            );
+        }
+    }
+    for (series, _) in OF_A_RUN {
+        let name = series.split('{').next().unwrap();
+        assert!(seen.contains(name), "{name} without help");
+    }
+}
+
+#[test]
+fn a_run_without_a_scan_exports_no_count() {
+    let hub = Arc::new(Hub::default());
+    let metrics = Metrics::new(hub.clone()).unwrap();
+    hub.update_run("r", |view| view.updated = 5.0);
+    let text = metrics.render().unwrap();
+    assert!(!text.contains("mirrorwatch_suspects"), "{text}");
+    assert!(
+        text.contains("mirrorwatch_run_finished{run=\"r\"} 0"),
+        "{text}"
+    );
+}
+
+#[test]
+fn exports_zeroes_before_anything_happened() {
+    let metrics = Metrics::new(Arc::new(Hub::default())).unwrap();
+    let text = metrics.render().unwrap();
+    for line in [
+        "mirrorwatch_checkpoints_seen_total 0",
+        "mirrorwatch_checkpoints_skipped_total{reason=\"superseded\"} 0",
+        "mirrorwatch_checkpoint_failures_total{stage=\"load\"} 0",
+        "mirrorwatch_queue_checkpoints 0",
+    ] {
+        assert!(text.contains(line), "{line} is missing from:\n{text}");
+    }
+}
+
+#[test]
+fn a_run_that_expires_leaves_no_series() {
+    let hub = Arc::new(Hub::new(60.0));
+    let metrics = Metrics::new(hub.clone()).unwrap();
+    let run = "a\"b\\c\nd";
+    hub.update_run(run, |view| {
+        view.finished = true;
+        view.updated = crate::hub::now();
+    });
+    let text = metrics.render().unwrap();
+    assert!(
+        text.contains("mirrorwatch_run_finished{run=\"a\\\"b\\\\c\\nd\"} 1"),
+        "{text}"
+    );
+    hub.update_run(run, |view| view.updated -= 61.0);
+    assert!(
+        !metrics
+            .render()
+            .unwrap()
+            .contains("mirrorwatch_run_finished")
+    );
+}

@@ -1,0 +1,113 @@
+//! For a small step, the change of every sample's loss is ⟨∇ℓ_i, v⟩: the sweep replaces a backward
+//! pass per sample. The exact values here come from those backward passes.
+
+use std::sync::atomic::AtomicBool;
+
+use burn::optim::GradientsParams;
+use burn::tensor::Device;
+use mirrorwatch_influence::direction::{Direction, Gradient, Probe};
+use mirrorwatch_influence::model::fork;
+use mirrorwatch_influence::{Labels, Set, sweep};
+use mirrorwatch_stats::ranking::pearson;
+
+use crate::common::{Toy, loss, losses, quiet, turn};
+use crate::nets::{Conv, Net, Normed, Smooth};
+use crate::weights::{Values, dot, length, minus, moved, slopes, values};
+
+/// The weight change that `direction` asks for, learning from probe samples `learnt` and choosing
+/// its length on the others.
+pub fn change_of<M: Net + 'static>(
+    direction: &dyn Direction<Toy<M>>,
+    task: &Toy<M>,
+    model: &M,
+    learnt: &[usize],
+) -> Values {
+    let labels = Labels::read(task).unwrap();
+    let mut held_out: Vec<usize> = (0..labels.probe.len()).collect();
+    held_out.retain(|i| !learnt.contains(i));
+    let options = quiet();
+    let before = sweep(task, model, Set::Probe, &held_out, &labels.probe, &options);
+    let step = direction.step(&Probe {
+        task,
+        model,
+        labels: &labels,
+        learnt,
+        held_out: &held_out,
+        held_out_before: &before.unwrap(),
+        device: &Device::flex(),
+        // Not a divisor of the number of samples: batches of unequal size must weigh right.
+        batch_size: 24,
+        seed: 0,
+        cancel: &AtomicBool::new(false),
+    });
+    minus(&step.unwrap().model, model)
+}
+
+/// Half of the probe, all classes in it.
+fn half(task: &Toy<impl Net>) -> Vec<usize> {
+    let all = 0..task.probe.samples.len();
+    all.filter(|i| i % 8 < 4).collect()
+}
+
+fn agrees<M: Net + 'static>() {
+    let _turn = turn();
+    let task = Toy::<M>::gaussian(120, 64, 4);
+    let model = task.trained(2, 0.02, 4);
+    let v = change_of(&Gradient, &task, &model, &half(&task));
+    // The same direction, but a step of the length 3e-4 ‖θ‖.
+    let scale = 3e-4 * length(&values(&model)) / length(&v);
+    let before = losses(&task, &model);
+    let after = losses(&task, &moved(&model, &v, scale));
+    let delta: Vec<f32> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+
+    let forked = fork(&model);
+    let mut exact = Vec::new();
+    for i in 0..task.train.samples.len() {
+        let gradients = loss(&forked, &task.train.samples, &[i]).backward();
+        let gradients = GradientsParams::from_grads(gradients, &forked);
+        exact.push((scale * dot(&slopes(&forked, &gradients), &v)) as f32);
+    }
+    let agreement = pearson(&delta, &exact).unwrap();
+    assert!(agreement > 0.99, "{agreement}");
+    // In size, too, not only in shape.
+    let (mut largest, mut error) = (0.0f32, 0.0f32);
+    for (d, e) in delta.iter().zip(&exact) {
+        largest = largest.max(e.abs());
+        error = error.max((d - e).abs());
+    }
+    assert!(error < 0.05 * largest, "{error} of {largest}");
+}
+
+#[test]
+fn a_small_step_shows_every_inner_product() {
+    agrees::<Smooth>();
+}
+
+#[test]
+fn a_small_step_shows_every_inner_product_with_batchnorm_and_dropout() {
+    agrees::<Normed>();
+}
+
+#[test]
+fn a_small_step_shows_every_inner_product_of_a_convolution() {
+    agrees::<Conv>();
+}
+
+#[test]
+fn gradient_steps_straight_down_and_leaves_buffers_alone() {
+    let _turn = turn();
+    let task = Toy::<Normed>::gaussian(64, 64, 5);
+    let model = task.trained(1, 0.02, 5);
+    let learnt = half(&task);
+    let v = change_of(&Gradient, &task, &model, &learnt);
+    // The whole half in one batch; the step took it in batches of 24 and 8.
+    let forked = fork(&model);
+    let gradients = loss(&forked, &task.probe.samples, &learnt).backward();
+    let slope = slopes(&forked, &GradientsParams::from_grads(gradients, &forked));
+    let cosine = dot(&slope, &v) / (length(&slope) * length(&v));
+    assert!(cosine < -0.9999, "{cosine}");
+    for (path, change) in &v {
+        let buffer = path.contains("running");
+        assert_eq!(buffer, change.iter().all(|&c| c == 0.0), "{path}");
+    }
+}

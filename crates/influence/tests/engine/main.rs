@@ -1,0 +1,15 @@
+//! The scan engine over small models: what it must never touch, and what it must find.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod finds;
+mod first_order;
+mod fork;
+mod golden;
+mod labels;
+mod load;
+mod nets;
+mod sweeps;
+mod unchanged;
+mod weights;

@@ -1,0 +1,22 @@
+//! The end-to-end suite: real processes, real files, a real Prometheus.
+//!
+//! `cargo xtask test --only tools,e2e` builds what is started here, says where it is, and runs this.
+//! What is started is in [`support`]; every other module is a list of sentences about the product.
+//! Tests that need Prometheus are in modules whose names start with `prometheus_`, so that they can be
+//! left out by name where there is none.
+#![allow(clippy::unwrap_used)]
+
+mod bad_checkpoints;
+mod bad_data;
+mod bad_places;
+mod demo;
+mod demo_refusals;
+mod grafana;
+mod help;
+mod pages;
+mod prometheus_server;
+mod restarts;
+mod scan;
+mod support;
+mod watching;
+mod when;

@@ -1,0 +1,12 @@
+//! What the tests stand on: data, training, processes, scrapes, and waiting with a deadline.
+
+pub mod data;
+pub mod forge;
+pub mod place;
+pub mod process;
+pub mod refusal;
+pub mod results;
+pub mod scrape;
+pub mod sidecar;
+pub mod trainer;
+pub mod wait;

@@ -1,0 +1,179 @@
+//! The sidecar as a process, and what it says over HTTP.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::place::Place;
+use super::process::{Finished, Running, quickstart, run};
+use super::scrape::Scrape;
+use super::wait::eventually;
+
+/// `sidecar watch` before it is started.
+pub struct Watch<'a> {
+    place: &'a Place,
+    state: PathBuf,
+    more: Vec<String>,
+}
+
+impl<'a> Watch<'a> {
+    pub fn new(place: &'a Place, state: &Path) -> Self {
+        Self {
+            place,
+            state: state.to_path_buf(),
+            // Waiting checkpoints do not give way unless a test wants them to. One thread: tests run
+            // beside each other, and then all sidecars compute in the same order.
+            more: ["--queue", "1000", "--threads", "1"]
+                .map(String::from)
+                .to_vec(),
+        }
+    }
+
+    /// With further options. An option that is there already takes the new value.
+    pub fn with(mut self, options: &[&str]) -> Self {
+        let name = options[0];
+        if let Some(at) = self.more.iter().position(|option| option == name) {
+            self.more.drain(at..at + options.len());
+        }
+        self.more.extend(options.iter().map(ToString::to_string));
+        self
+    }
+
+    fn command(&self, listen_file: &Path) -> Command {
+        let mut command = quickstart();
+        command
+            .args(["sidecar", "watch"])
+            .args(self.place.data.arguments());
+        command.arg("--root").arg(self.place.root());
+        command.arg("--state").arg(&self.state);
+        command
+            .args(["--listen", "127.0.0.1:0", "--listen-file"])
+            .arg(listen_file);
+        command.arg("--write-scores").args(&self.more);
+        command
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Sidecar {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = self.place.at(&format!("address-{number}"));
+        let mut process = Running::start(self.command(&file), self.place.path());
+        let address = eventually("the sidecar to listen", || {
+            assert!(
+                process.is_running(),
+                "the sidecar ended: {}",
+                process.story()
+            );
+            fs::read_to_string(&file).map_err(|_| process.story())
+        });
+        Sidecar {
+            process,
+            address,
+            state: self.state,
+        }
+    }
+
+    /// Starts it and waits for its end, as with `--until-finished`.
+    #[track_caller]
+    pub fn run(self) -> Finished {
+        run(self.command(&self.place.at("address")), self.place.path())
+    }
+}
+
+/// A running sidecar; killed on drop.
+pub struct Sidecar {
+    pub process: Running,
+    pub address: String,
+    pub state: PathBuf,
+}
+
+/// An answer over HTTP.
+pub struct Page {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+impl Sidecar {
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        self.process.stderr()
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Page {
+        get(&format!("http://{}{path}", self.address))
+            .unwrap_or_else(|error| panic!("{path}: {error}; {}", self.process.story()))
+    }
+
+    #[track_caller]
+    pub fn scrape(&self) -> Scrape {
+        let page = self.get("/metrics");
+        assert_eq!(page.status, 200, "{}", page.body);
+        Scrape(page.body)
+    }
+
+    /// Scrapes until `ready` and returns that scrape.
+    #[track_caller]
+    pub fn wait_for(&mut self, what: &str, ready: impl Fn(&Scrape) -> bool) -> Scrape {
+        eventually(what, || {
+            assert!(
+                self.process.is_running(),
+                "the sidecar ended before {what}: {}",
+                self.process.story()
+            );
+            let scrape = self.scrape();
+            match ready(&scrape) {
+                true => Ok(scrape),
+                false => Err(format!("{}\n--- log\n{}", scrape.0, self.log())),
+            }
+        })
+    }
+
+    /// Waits until this process has scanned so many checkpoints, and nothing failed.
+    #[track_caller]
+    pub fn wait_for_scans(&mut self, count: u64) -> Scrape {
+        let scrape = self.wait_for(&format!("{count} scans"), |scrape| {
+            scrape.scanned() >= count as f64 || scrape.failed() > 0.0
+        });
+        assert_eq!(scrape.failed(), 0.0, "{}", self.log());
+        scrape
+    }
+
+    /// Asks it to end, as an operator would, and returns the exit code.
+    #[track_caller]
+    pub fn terminate(mut self) -> Finished {
+        self.process.signal("TERM");
+        self.process.finish()
+    }
+
+    /// Kills it without warning.
+    #[track_caller]
+    pub fn kill(mut self) {
+        self.process.signal("KILL");
+        self.process.finish();
+    }
+}
+
+/// Gets a page, whatever its status.
+pub fn get(url: &str) -> Result<Page, String> {
+    let request = ureq::get(url)
+        .config()
+        .timeout_global(Some(Duration::from_secs(20)))
+        .http_status_as_error(false)
+        .build();
+    let mut response = request.call().map_err(|error| error.to_string())?;
+    let content_type = response.headers().get("content-type");
+    Ok(Page {
+        status: response.status().as_u16(),
+        content_type: content_type.map_or_else(String::new, |v| v.to_str().unwrap().to_string()),
+        body: response
+            .body_mut()
+            .read_to_string()
+            .map_err(|error| error.to_string())?,
+    })
+}
