@@ -173,3 +173,33 @@ fn a_sidecar_for_another_number_of_classes_names_the_parameter_that_differs() {
         assert!(finished.stderr.contains(part), "{}", finished.story());
     }
 }
+
+#[test]
+fn what_failed_is_not_tried_again_after_a_restart() {
+    let place = Place::new();
+    let mut trainer = place.trainer("r");
+    trainer.epoch();
+    let bad = diverged(trainer.net());
+    trainer.publish(&bad);
+    // The bad one alone, so that nothing but the failure itself is there to be remembered.
+    let mut trainer = place.trainer("only-bad");
+    trainer.publish(&bad);
+    let mut first = place.watch("state").start();
+    first.wait_for("three ends", |scrape| scrape.done() >= 3.0);
+    let finished = first.terminate().expect(1);
+    assert!(
+        !finished.stderr.contains("state.bin"),
+        "{}",
+        finished.story()
+    );
+
+    let mut second = place.watch("state").start();
+    second.wait_for("a second listing", |scrape| {
+        scrape.value("mirrorwatch_evidence_checkpoints{run=\"r\"}") == Some(1.0)
+    });
+    let mut trainer = place.trainer("new");
+    trainer.epoch();
+    let scrape = second.wait_for_scans(1);
+    assert_eq!(scrape.done(), 1.0, "{}", second.log());
+    second.terminate().expect(0);
+}

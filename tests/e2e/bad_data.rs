@@ -196,6 +196,8 @@ fn a_trusted_set_that_is_empty_or_wrong_or_in_the_probe() {
             "there are 1500 training samples",
         ],
     );
+    let all: Vec<String> = (0..1500).map(|i| format!("{i}\n")).collect();
+    refused(&all.concat(), &["1500 of 1500", "leaves none to judge"]);
     let nowhere = shown(&spoilt.directory.path().join("nowhere.txt"));
     spoilt.refused(
         &["--trusted", &nowhere],

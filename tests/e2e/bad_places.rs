@@ -80,3 +80,26 @@ fn directories_that_cannot_be_written() {
     command.env("RUST_LOG", "off");
     assert_refused(command, place.path(), &["cannot write", &shown]);
 }
+
+#[test]
+fn results_that_cannot_be_written_are_one_failure_and_the_count_is_shown_all_the_same() {
+    let place = Place::new();
+    let mut sidecar = place.watch("state").start();
+    let run = sidecar.state.join("runs/r");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("scans"), b"in the way").unwrap();
+    let mut trainer = place.trainer("r");
+    trainer.epoch();
+    let scrape = sidecar.wait_for("the scan's end", |scrape| scrape.done() >= 1.0);
+    let failures = "mirrorwatch_checkpoint_failures_total{stage=\"export\"}";
+    assert_eq!(scrape.value(failures), Some(1.0));
+    assert_eq!(scrape.done(), 1.0, "either scanned or failed, not both");
+    assert!(scrape.value("mirrorwatch_suspects{run=\"r\"}") > Some(100.0));
+    let page = sidecar.get("/").body;
+    assert!(page.contains("cannot write"), "{page}");
+
+    fs::remove_file(run.join("scans")).unwrap();
+    trainer.epoch();
+    let scrape = sidecar.wait_for("the next scan", |scrape| scrape.done() >= 2.0);
+    assert_eq!((scrape.scanned(), scrape.failed()), (1.0, 1.0));
+}

@@ -14,7 +14,7 @@ use crate::support::sidecar::get;
 use crate::support::wait::eventually;
 
 /// The metrics of the design that a run has from its first scan on.
-const METRICS: [&str; 19] = [
+const METRICS: [&str; 20] = [
     "mirrorwatch_suspects",
     "mirrorwatch_scored_samples",
     "mirrorwatch_noise_ratio_lower_bound",
@@ -23,6 +23,7 @@ const METRICS: [&str; 19] = [
     "mirrorwatch_min_detectable_suspects",
     "mirrorwatch_null_samples",
     "mirrorwatch_memorised_suspects",
+    "mirrorwatch_class_suspects",
     "mirrorwatch_probe_loss",
     "mirrorwatch_last_scanned_epoch",
     "mirrorwatch_last_scan_timestamp_seconds",
@@ -342,7 +343,7 @@ fn the_sidecar_of_a_demo_that_is_killed_ends_with_it() {
     let work = directory.path().join("work");
     let mut command = quickstart();
     command
-        .args(["--listen", "127.0.0.1:0", "--train-limit", "500", "--work"])
+        .args(["--listen", "127.0.0.1:0", "--train-limit", "800", "--work"])
         .arg(&work);
     let mut demo = Running::start(command, directory.path());
     let address = eventually("the sidecar's address", || {

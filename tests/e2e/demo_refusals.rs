@@ -101,13 +101,17 @@ fn numbers_that_make_no_sense() {
         &["--train-limit", "300", "--trusted", "301"],
         &["cannot trust 301 of 300"],
     );
+    scene.refused(
+        &["--train-limit", "300", "--trusted", "300"],
+        &["cannot trust all 300", "left to judge", "--trusted"],
+    );
     scene.refused(&["--train-limit", "0"], &["0 samples", "at least 1"]);
     scene.refused(
-        &["--train-limit", "500", "--probe", "0"],
+        &["--train-limit", "600", "--probe", "0"],
         &["probe", "is empty", "--probe"],
     );
     scene.refused(
-        &["--train-limit", "500", "--probe", "5"],
+        &["--train-limit", "600", "--probe", "5"],
         &["in the probe set", "at least 2"],
     );
 }
@@ -157,15 +161,23 @@ fn places_that_cannot_be_used() {
     fs::write(&file, b"in the way").unwrap();
     let below = format!("{file}/below");
     scene.refused(
-        &["--train-limit", "500", "--work", &below],
+        &["--train-limit", "600", "--work", &below],
         &[&below, "--work"],
     );
 
     // Told before training, not after.
     let summary = format!("{file}/summary.json");
     scene.refused(
-        &["--train-limit", "500", "--summary", &summary],
+        &["--train-limit", "600", "--summary", &summary],
         &["cannot write", &summary, "--summary"],
+    );
+
+    let work = tempfile::tempdir_in(scene.directory.path()).unwrap();
+    fs::create_dir_all(work.path().join("runs/demo")).unwrap();
+    let shown = work.path().display().to_string();
+    scene.refused(
+        &["--train-limit", "600", "--work", &shown],
+        &[&shown, "an earlier run", "--work"],
     );
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -9,6 +9,7 @@
 mod bad_checkpoints;
 mod bad_data;
 mod bad_places;
+mod breakdown;
 mod demo;
 mod demo_refusals;
 mod grafana;

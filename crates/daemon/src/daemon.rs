@@ -97,7 +97,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         limit: args.queue as usize,
         max_bytes: args.max_checkpoint_mib.saturating_mul(1 << 20),
         queue: queue.clone(),
-        runs,
+        runs: runs.clone(),
         metrics: metrics.clone(),
         hub: hub.clone(),
         taken: std::collections::BTreeMap::new(),
@@ -142,6 +142,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
             tracing::error!("the {name} thread had panicked");
         }
     }
+    runs.save_all();
     handle.shutdown(Duration::from_secs(5));
     Ok(failures(&metrics) == 0)
 }

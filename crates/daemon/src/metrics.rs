@@ -1,7 +1,7 @@
 //! Everything the daemon exports to Prometheus, and nothing else that knows Prometheus.
 //!
 //! Counters and the histogram live as long as the process. What describes runs is built afresh at
-//! every scrape from the [`Hub`](crate::hub::Hub), so that a run that is gone leaves no series.
+//! every scrape from the [`Hub`], so that a run that is gone leaves no series.
 
 use std::sync::Arc;
 
@@ -45,6 +45,9 @@ impl Default for Limits {
 /// The daemon's counters and the registry they are exported from.
 pub struct Metrics {
     registry: Registry,
+    /// What describes runs. Gathered after the counters, so that a scrape which counts a scan also
+    /// shows what it found.
+    runs: Registry,
     /// Checkpoints seen in the directory.
     pub seen: IntCounter,
     /// Checkpoints not scanned, by reason.
@@ -119,6 +122,7 @@ impl Metrics {
                 "Listings of the watched directory; events only hint at when to list.",
             )?,
             registry,
+            runs: Registry::new(),
         };
         metrics.register(hub, limits)?;
         Ok(metrics)
@@ -148,8 +152,7 @@ impl Metrics {
             .register(Box::new(self.scan_seconds.clone()))?;
         self.registry.register(Box::new(self.queued.clone()))?;
         self.registry.register(Box::new(self.rescans.clone()))?;
-        self.registry
-            .register(Box::new(runs::Runs { hub, limits }))?;
+        self.runs.register(Box::new(runs::Runs { hub, limits }))?;
         #[cfg(target_os = "linux")]
         self.registry.register(Box::new(
             prometheus::process_collector::ProcessCollector::for_self(),
@@ -178,7 +181,9 @@ impl Metrics {
     /// Prometheus' own words; only a value that cannot be written, so a mistake in this file.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut bytes = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut bytes)?;
+        let mut families = self.registry.gather();
+        families.extend(self.runs.gather());
+        TextEncoder::new().encode(&families, &mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

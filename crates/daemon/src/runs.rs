@@ -111,6 +111,22 @@ impl Runs {
         lock(&self.open(run)).ledger.push(entry);
     }
 
+    /// Writes the state of every run to disk, so that a restart knows what was skipped, too.
+    pub fn save_all(&self) {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = Vec::new();
+        for (run, state) in states.iter() {
+            // A directory that never held a checkpoint leaves no trace.
+            if !lock(state).ledger.is_empty() {
+                names.push(run.clone());
+            }
+        }
+        drop(states);
+        for run in names {
+            self.save(&run);
+        }
+    }
+
     /// Writes a run's state to disk; a failure is a warning, the state stays in memory.
     pub fn save(&self, run: &str) {
         let state = self.open(run);

@@ -192,14 +192,15 @@ impl<T: Task> Worker<T> {
         }
         self.runs.save(&job.run);
         let written = results::write(&paths, &summary, &suspects, scores.as_deref());
-        if written.is_ok() {
-            // Not before: whoever sees this count finds the results. Without them it is a failure.
-            self.metrics.scanned.inc();
-        }
         self.hub.update_run(&job.run, |view| {
             view.summaries.push(summary.clone());
             view.last_error.clear();
         });
+        if written.is_ok() {
+            // Last: whoever sees this count finds all that it stands for. Without results it is a
+            // failure, and not counted twice.
+            self.metrics.scanned.inc();
+        }
         tracing::info!(
             run = job.run,
             epoch = summary.epoch,

@@ -9,13 +9,13 @@ use mirrorwatch::prelude::Hook;
 use mirrorwatch::stock::{Architecture, IdxTask, StockArgs};
 use serde::Serialize;
 
-use crate::data::{Files, Source};
 use crate::follow::{self, Checkpoint, Follower};
-use crate::noise;
 use crate::options::Options;
 use crate::sheet::{self, Tile};
 use crate::sidecar::{Sidecar, metric};
 use crate::train::Training;
+use quickstart::data::{Files, Source};
+use quickstart::noise;
 
 const RUN: &str = "demo";
 /// Pairs of classes that the sidecar exports: enough to see which are confused.
@@ -136,6 +136,12 @@ fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
     let mut given = options
         .noise()
         .apply(&base, &source.class_names, options.seed);
+    if options.trusted == truth.len() {
+        return Err(format!(
+            "cannot trust all {} training samples, nothing would be left to judge; give --trusted fewer, or 0 for none",
+            truth.len()
+        ));
+    }
     let trusted = noise::trusted(options.trusted, options.seed, &truth, &mut given)
         .map_err(|e| e.to_string())?;
     let wrong = truth.iter().zip(&given).map(|(t, g)| t != g).collect();

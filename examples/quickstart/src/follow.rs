@@ -7,7 +7,7 @@ use mirrorwatch::daemon::results::SampleScore;
 use mirrorwatch::daemon::summary::Summary;
 use serde::Serialize;
 
-use crate::figures::Figures;
+use quickstart::figures::Figures;
 
 /// One scanned checkpoint in the demo's summary. Fields that need the truth are null without it.
 #[derive(Debug, Clone, Serialize)]

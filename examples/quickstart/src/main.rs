@@ -7,11 +7,8 @@
 //!                                                              └─► results ─► the table below
 //! ```
 
-mod data;
 mod demo;
-mod figures;
 mod follow;
-mod noise;
 mod options;
 mod sheet;
 mod sidecar;

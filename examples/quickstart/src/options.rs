@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use mirrorwatch::stock::Architecture;
 
-use crate::noise::Noise;
+use quickstart::noise::Noise;
 
 /// Train a model on data with wrong labels while a sidecar finds them.
 #[derive(Debug, Clone, Parser)]

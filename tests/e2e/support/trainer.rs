@@ -80,6 +80,14 @@ impl Trainer {
         self.settle();
     }
 
+    /// Publishes the last checkpoint once more.
+    #[track_caller]
+    pub fn publish_again(&self) {
+        self.hook
+            .on_epoch_end(self.epoch, self.step, None, &self.net);
+        self.settle();
+    }
+
     pub fn net(&self) -> &Net {
         &self.net
     }

@@ -230,7 +230,8 @@ fn family(name: &str, help: &str, labels: &[&str], series: &[Series]) -> Vec<Met
     for (values, value) in series {
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         if let Ok(gauge) = gauges.get_metric_with_label_values(&values) {
-            gauge.set(*value);
+            // Added, not set: two classes of the same name are one series.
+            gauge.add(*value);
         }
     }
     let mut families = gauges.collect();

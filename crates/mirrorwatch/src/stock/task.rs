@@ -249,6 +249,12 @@ fn read_trusted(path: &Path, samples: usize) -> Result<Vec<usize>, StockError> {
     if trusted.is_empty() {
         return Err(wrong("it is empty".to_string()));
     }
+    if trusted.len() >= samples {
+        return Err(wrong(format!(
+            "it names {} of {samples} training samples and leaves none to judge",
+            trusted.len()
+        )));
+    }
     Ok(trusted)
 }
 
