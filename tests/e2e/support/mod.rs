@@ -1,6 +1,7 @@
 //! What the tests stand on: data, training, processes, scrapes, and waiting with a deadline.
 
 pub mod data;
+pub mod demo;
 pub mod forge;
 pub mod place;
 pub mod process;
