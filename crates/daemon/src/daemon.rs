@@ -18,6 +18,7 @@ use crate::options::WatchArgs;
 use crate::pages::Pages;
 use crate::queue::Queue;
 use crate::runs::{Runs, fingerprint};
+use crate::sources::Sources;
 use crate::watch::{self, WatchOptions};
 use crate::worker::Worker;
 
@@ -80,6 +81,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     }
 
     let worker = Worker {
+        sources: Sources::read(&task, labels.train.len()),
         task: Arc::new(task),
         labels,
         config,

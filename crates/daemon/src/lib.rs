@@ -37,6 +37,7 @@ mod pages;
 mod queue;
 pub mod results;
 mod runs;
+pub mod sources;
 pub mod store;
 pub mod summary;
 mod watch;

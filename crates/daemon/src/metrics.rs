@@ -28,7 +28,7 @@ pub const STAGES: [&str; 6] = ["manifest", "spool", "load", "scan", "account", "
 pub struct Limits {
     /// Pairs of given and suggested class, those with most suspects; 0 = not exported.
     pub class_pairs: usize,
-    /// Sources, those with most suspects; 0 = not exported.
+    /// Sources, the most conspicuous; 0 = not exported.
     pub sources: usize,
 }
 

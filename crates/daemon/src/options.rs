@@ -125,7 +125,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub class_metrics: u32,
 
-    /// Export suspects by source, the N sources with most suspects; 0 = none
+    /// Export suspects by source, the N most conspicuous sources; 0 = none
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub source_metrics: u32,
 

@@ -20,7 +20,7 @@ pub struct ClassPair {
 }
 
 /// How many samples from one source are suspicious.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceCount {
     /// The source, as the task names it.
     pub source: String,
@@ -28,6 +28,12 @@ pub struct SourceCount {
     pub samples: usize,
     /// Suspects among them.
     pub suspects: usize,
+    /// Suspects to expect among them from their mix of given labels.
+    pub expected_suspects: f64,
+    /// Bound on the chance of so many suspects or more.
+    pub p_value: f64,
+    /// Whether the source stands out, after allowing for the number of sources.
+    pub flagged: bool,
 }
 
 /// What one scan found. Ratios are shares of `scored_samples`; times are Unix seconds.
@@ -91,7 +97,7 @@ pub struct Summary {
     pub probe_accuracy: f64,
     /// Suspects by given and suggested label, most first.
     pub class_pairs: Vec<ClassPair>,
-    /// Scored samples and suspects by source, most suspects first; empty when the task names none.
+    /// Scored samples and suspects by source, most conspicuous first; empty when the task names none.
     pub sources: Vec<SourceCount>,
     /// Wall time of the scan in seconds.
     pub scan_seconds: f64,
@@ -162,6 +168,9 @@ pub(crate) fn example(run: &str) -> Summary {
             source: "vendor-a".to_string(),
             samples: 400,
             suspects: 9,
+            expected_suspects: 5.5,
+            p_value: 0.125,
+            flagged: true,
         }],
         scan_seconds: 2.5,
         base_sweep_seconds: 0.5,

@@ -17,8 +17,9 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::results::{self, Paths};
 use crate::runs::{Runs, lock};
+use crate::sources::Sources;
 use crate::store::Outcome;
-use crate::summary::{ClassPair, SUMMARY_SCHEMA, SourceCount, Summary};
+use crate::summary::{ClassPair, SUMMARY_SCHEMA, Summary};
 
 /// Scans checkpoints of a task.
 pub struct Worker<T: Task> {
@@ -26,6 +27,8 @@ pub struct Worker<T: Task> {
     pub task: Arc<T>,
     /// Its labels.
     pub labels: Arc<Labels>,
+    /// Where its samples came from.
+    pub sources: Sources,
     /// What to compute.
     pub config: ScanConfig,
     /// At which levels to count.
@@ -128,6 +131,10 @@ impl<T: Task> Worker<T> {
         let account = account(&evidence, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;
         evidence.note_flags(&account.flags, manifest.epoch);
+        let sources = self
+            .sources
+            .count(&self.labels, &account, self.levels.alpha)
+            .map_err(|error| failed("account")(&error))?;
         let estimate = scanned.estimates.first();
         let summary = Summary {
             schema: SUMMARY_SCHEMA,
@@ -159,7 +166,7 @@ impl<T: Task> Worker<T> {
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
             class_pairs: class_pairs(self.task.as_ref(), &self.labels, &evidence, &account),
-            sources: source_counts(self.task.as_ref(), &account),
+            sources,
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
         };
@@ -181,8 +188,9 @@ impl<T: Task> Worker<T> {
             .then(|| results::scores(&self.labels, &evidence, account));
         let directory = self.runs.directory(&job.run);
         let paths = Paths::new(&directory, summary.epoch, summary.step);
-        // State first: results that are missing can be made again, evidence that is counted twice
-        // cannot be taken back.
+        // Results first: whoever is killed in between scans this checkpoint again and writes them
+        // again, while evidence that is counted twice could not be taken back.
+        let written = results::write(&paths, &summary, &suspects, scores.as_deref());
         let state = self.runs.open(&job.run);
         {
             let mut state = lock(&state);
@@ -191,7 +199,6 @@ impl<T: Task> Worker<T> {
             state.summaries.push(summary.clone());
         }
         self.runs.save(&job.run);
-        let written = results::write(&paths, &summary, &suspects, scores.as_deref());
         self.hub.update_run(&job.run, |view| {
             view.summaries.push(summary.clone());
             view.last_error.clear();
@@ -261,28 +268,6 @@ fn class_pairs<T: Task>(
     }
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.suspects));
     pairs
-}
-
-/// Scored samples and suspects of each source that the task names.
-fn source_counts<T: Task>(task: &T, account: &Account) -> Vec<SourceCount> {
-    let mut counts = std::collections::BTreeMap::new();
-    for &sample in &account.scored {
-        if let Some(source) = task.source(sample) {
-            let (samples, suspects) = counts.entry(source).or_insert((0usize, 0usize));
-            *samples += 1;
-            *suspects += usize::from(account.flags[sample]);
-        }
-    }
-    let mut sources = Vec::with_capacity(counts.len());
-    for (source, (samples, suspects)) in counts {
-        sources.push(SourceCount {
-            source,
-            samples,
-            suspects,
-        });
-    }
-    sources.sort_by_key(|count| std::cmp::Reverse(count.suspects));
-    sources
 }
 
 /// A bar on a terminal, nothing anywhere else.

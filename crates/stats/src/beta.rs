@@ -17,6 +17,15 @@ fn upper_tail(a: f64, b: f64, x: f64) -> f64 {
     }
 }
 
+/// P(X ≤ x) for X ~ Beta(a, b) and x below the mean a / (a + b), with full relative accuracy when it is
+/// small.
+pub(crate) fn lower_tail(a: f64, b: f64, x: f64) -> f64 {
+    if x <= 0.0 {
+        return 0.0;
+    }
+    tail_fraction(a, b, x).min(1.0)
+}
+
 /// The regularised incomplete beta I_x(a, b) by Lentz' method (DLMF 8.17.22), for x below the mean.
 fn tail_fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;

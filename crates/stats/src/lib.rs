@@ -28,6 +28,7 @@
 //! | [`conformal`] | how unusual is this score among clean ones? |
 //! | [`fdr`] | which samples may be named, and how many false alarms are among them? |
 //! | [`noise_ratio`] | what share of the labels is wrong at least, and about? |
+//! | [`groups`] | which sources hold more suspects than chance? |
 //! | [`band`] | how far may the null's survival function be off, everywhere at once? |
 //! | [`ranking`] | how are scores fused, compared and judged? |
 //! | [`moments`] | means, variances and medians |
@@ -41,6 +42,7 @@ pub mod conformal;
 mod crossing;
 mod error;
 pub mod fdr;
+pub mod groups;
 pub mod moments;
 pub mod noise_ratio;
 pub mod ranking;

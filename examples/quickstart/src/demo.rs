@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mirrorwatch::checkpoint::list_checkpoints;
 use mirrorwatch::prelude::Hook;
 use mirrorwatch::stock::{Architecture, IdxTask, StockArgs};
-use serde::Serialize;
 
-use crate::follow::{self, Checkpoint, Follower};
+use crate::follow::{self, Follower};
 use crate::options::Options;
-use crate::sheet::{self, Tile};
+use crate::report;
 use crate::sidecar::{Sidecar, metric};
 use crate::train::Training;
 use quickstart::data::{Files, Source};
@@ -21,25 +20,14 @@ const RUN: &str = "demo";
 /// Pairs of classes that the sidecar exports: enough to see which are confused.
 const CLASS_PAIRS: usize = 20;
 
-/// The summary file; see the README for its fields.
-#[derive(Serialize)]
-struct Report<'a> {
-    samples: usize,
-    probe: usize,
-    classes: usize,
-    noise_true: f64,
-    checkpoints: &'a [Checkpoint],
-    #[serde(rename = "final")]
-    last: Option<&'a Checkpoint>,
-    scrape: &'a str,
-}
-
 /// The data of a demo, with its truth.
-struct Labels {
-    truth: Vec<u32>,
-    given: Vec<u32>,
-    trusted: Vec<usize>,
-    wrong: Vec<bool>,
+pub struct Labels {
+    /// Labels that are trained on.
+    pub given: Vec<u32>,
+    /// Sorted positions of trusted samples.
+    pub trusted: Vec<usize>,
+    /// Where they differ from the right ones, as far as anyone knows.
+    pub wrong: Vec<bool>,
 }
 
 /// Runs the demo; returns whether every checkpoint was dealt with.
@@ -48,7 +36,8 @@ struct Labels {
 ///
 /// What keeps it from running, in words.
 pub fn run(options: &Options) -> Result<bool, String> {
-    check_summary(options)?;
+    check_writable("--summary", options.summary.as_deref())?;
+    check_writable("--suspects", options.suspects.as_deref())?;
     let source = open_source(options)?;
     let labels = make_labels(options, &source)?;
     let model = options.model.unwrap_or(match source.train.shape().len() {
@@ -71,6 +60,7 @@ pub fn run(options: &Options) -> Result<bool, String> {
         trusted: &labels.trusted,
         seen: BTreeSet::new(),
         checkpoints: Vec::new(),
+        sources: Vec::new(),
     };
     // Fails only when the pool exists already, and it does not yet.
     let _ = rayon::ThreadPoolBuilder::new()
@@ -97,7 +87,14 @@ pub fn run(options: &Options) -> Result<bool, String> {
     });
     result?;
     let (scrape, complete) = watched?;
-    finish(options, &source, &labels, &follower, &scrape, &work)?;
+    report::write(
+        options,
+        &source,
+        &labels,
+        &follower,
+        &scrape,
+        &work.join("suspects.png"),
+    )?;
     if !options.headless {
         println!(
             "\nthe sidecar goes on serving http://{}/ until you press ctrl-c",
@@ -146,7 +143,6 @@ fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
         .map_err(|e| e.to_string())?;
     let wrong = truth.iter().zip(&given).map(|(t, g)| t != g).collect();
     Ok(Labels {
-        truth,
         given,
         trusted,
         wrong,
@@ -154,8 +150,8 @@ fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
 }
 
 /// Says before the training, not after it, that there is no place for the summary.
-fn check_summary(options: &Options) -> Result<(), String> {
-    let Some(path) = &options.summary else {
+fn check_writable(flag: &str, path: Option<&Path>) -> Result<(), String> {
+    let Some(path) = path else {
         return Ok(());
     };
     let directory = match path.parent() {
@@ -166,7 +162,7 @@ fn check_summary(options: &Options) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "cannot write {}: it is not a file's name in a directory that exists; choose another one with --summary",
+        "cannot write {}: it is not a file's name in a directory that exists; choose another one with {flag}",
         path.display()
     ))
 }
@@ -328,70 +324,4 @@ fn watch(
 fn published(work: &Path) -> Result<f64, String> {
     let listing = list_checkpoints(work.join("runs"), RUN).map_err(|e| e.to_string())?;
     Ok(listing.status.map_or(0.0, |status| status.published as f64))
-}
-
-fn finish(
-    options: &Options,
-    source: &Source,
-    labels: &Labels,
-    follower: &Follower<'_>,
-    scrape: &str,
-    work: &Path,
-) -> Result<(), String> {
-    let scored = labels.given.len() - labels.trusted.len();
-    let wrong = labels.wrong.iter().filter(|w| **w).count();
-    if let Some(path) = &options.summary {
-        let report = Report {
-            samples: labels.given.len(),
-            probe: options.probe.min(source.test_labels.len()),
-            classes: source.classes,
-            noise_true: wrong as f64 / scored.max(1) as f64,
-            checkpoints: &follower.checkpoints,
-            last: follower.checkpoints.last(),
-            scrape,
-        };
-        let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
-        std::fs::write(path, text)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    }
-    let (Some(last), Some(summary)) = (
-        follower.checkpoints.last(),
-        follower.seen.iter().next_back(),
-    ) else {
-        return Ok(());
-    };
-    let scores = follow::read_scores(&summary.with_extension("scores.csv"))?;
-    let mut order: Vec<usize> = (0..scores.len())
-        .filter(|i| !labels.trusted.contains(i))
-        .collect();
-    order.sort_by(|&a, &b| scores[b].score.total_cmp(&scores[a].score));
-    let mut tiles = Vec::new();
-    for &index in order.iter().take(sheet::MOST) {
-        let score = &scores[index];
-        tiles.push(Tile {
-            index,
-            shape: source.train.shape().to_vec(),
-            values: source.train.sample(index).unwrap_or_default(),
-            given: source.class_names[score.given].clone(),
-            suggested: source.class_names[score.suggested as usize].clone(),
-            score: score.score,
-            p_value: score.p_value,
-            mislabelled: Some(labels.truth[index] != labels.given[index]),
-        });
-    }
-    let picture = work.join("suspects.png");
-    let title = format!(
-        "{} most suspicious of {} samples, epoch {}",
-        tiles.len(),
-        labels.given.len(),
-        last.epoch
-    );
-    sheet::contact_sheet(&title, &tiles, &picture).map_err(|e| e.to_string())?;
-    println!(
-        "suspects: {}",
-        summary.with_extension("suspects.csv").display()
-    );
-    println!("picture:  {}", picture.display());
-    println!("report:   {}", summary.display());
-    Ok(())
 }

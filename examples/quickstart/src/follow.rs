@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mirrorwatch::daemon::results::SampleScore;
-use mirrorwatch::daemon::summary::Summary;
+use mirrorwatch::daemon::summary::{SourceCount, Summary};
 use serde::Serialize;
 
 use quickstart::figures::Figures;
@@ -43,6 +43,8 @@ pub struct Follower<'a> {
     pub seen: BTreeSet<PathBuf>,
     /// What was found so far, in order of appearance.
     pub checkpoints: Vec<Checkpoint>,
+    /// Sources at the last scan, most conspicuous first.
+    pub sources: Vec<SourceCount>,
 }
 
 impl Follower<'_> {
@@ -73,7 +75,7 @@ impl Follower<'_> {
         Ok(fresh.len())
     }
 
-    fn read(&self, path: &Path) -> Result<Checkpoint, String> {
+    fn read(&mut self, path: &Path) -> Result<Checkpoint, String> {
         let failed =
             |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", path.display());
         let text = std::fs::read_to_string(path).map_err(|e| failed(&e))?;
@@ -87,6 +89,7 @@ impl Follower<'_> {
         let loss = figures(scores.iter().map(|s| s.loss).collect())?;
         let mean_loss = figures(scores.iter().map(|s| s.mean_loss).collect())?;
         let aum = figures(scores.iter().map(|s| -s.mean_margin).collect())?;
+        self.sources = summary.sources;
         Ok(Checkpoint {
             epoch: summary.epoch,
             step: summary.step,

@@ -10,6 +10,7 @@
 mod demo;
 mod follow;
 mod options;
+mod report;
 mod sheet;
 mod sidecar;
 mod silent;

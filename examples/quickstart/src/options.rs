@@ -75,6 +75,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
 
+    /// Write the suspects of the last scan to this CSV file
+    #[arg(long, value_name = "FILE")]
+    pub suspects: Option<PathBuf>,
+
     /// Directory for everything the demo writes [default: a new one below target/demo]
     #[arg(long, value_name = "DIR")]
     pub work: Option<PathBuf>,

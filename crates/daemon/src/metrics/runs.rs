@@ -154,12 +154,23 @@ const LABELLED_GAUGES: &[LabelledGauge] = &[
     ),
     (
         "mirrorwatch_source_suspects",
-        "Suspects by source, the sources with most suspects only (--source-metrics).",
+        "Suspects by source, the most conspicuous sources only (--source-metrics).",
         &["source"],
         |summary, limits| {
             let sources = summary.sources.iter().take(limits.sources);
             sources
                 .map(|s| (vec![s.source.clone()], s.suspects as f64))
+                .collect()
+        },
+    ),
+    (
+        "mirrorwatch_source_flagged",
+        "1 when a source holds more suspects than its mix of given labels lets expect, else 0, for the sources of mirrorwatch_source_suspects.",
+        &["source"],
+        |summary, limits| {
+            let sources = summary.sources.iter().take(limits.sources);
+            sources
+                .map(|s| (vec![s.source.clone()], f64::from(u8::from(s.flagged))))
                 .collect()
         },
     ),

@@ -1,0 +1,135 @@
+//! Where samples came from, and which sources stand out.
+
+use mirrorwatch_influence::{Labels, Task};
+use mirrorwatch_stats::{StatsError, groups};
+
+use crate::account::Account;
+use crate::summary::SourceCount;
+
+/// The source of each training sample, read from the task once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    names: Vec<String>,
+    /// Position in `names` of each training sample's source; none where the task names none.
+    of: Vec<Option<usize>>,
+}
+
+impl Sources {
+    /// Asks `task` for the source of each of its `samples` training samples.
+    pub fn read<T: Task>(task: &T, samples: usize) -> Self {
+        let mut numbers = std::collections::HashMap::new();
+        let mut sources = Self::default();
+        for sample in 0..samples {
+            let number = task.source(sample).map(|name| {
+                *numbers.entry(name).or_insert_with_key(|name| {
+                    sources.names.push(name.clone());
+                    sources.names.len() - 1
+                })
+            });
+            sources.of.push(number);
+        }
+        sources
+    }
+
+    /// Scored samples and suspects of each source, most conspicuous first.
+    ///
+    /// A source is flagged when it holds more suspects than its mix of given labels lets expect, so
+    /// that a source of hard classes is not blamed for them; the chance that any source is flagged
+    /// although suspects fall on sources at random is at most `alpha`.
+    ///
+    /// # Errors
+    ///
+    /// An `alpha` that is not between 0 and 1.
+    pub fn count(
+        &self,
+        labels: &Labels,
+        account: &Account,
+        alpha: f64,
+    ) -> Result<Vec<SourceCount>, StatsError> {
+        let (mut numbers, mut given, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+        for &sample in &account.scored {
+            if let Some(number) = self.of.get(sample).copied().flatten() {
+                numbers.push(number);
+                given.push(labels.train[sample]);
+                flags.push(account.flags[sample]);
+            }
+        }
+        let mut counts = Vec::new();
+        for group in groups::excess(&numbers, &given, &flags, alpha)? {
+            counts.push(SourceCount {
+                source: self.names[group.group].clone(),
+                samples: group.samples,
+                suspects: group.flagged,
+                expected_suspects: group.expected,
+                p_value: group.p_value,
+                flagged: group.stands_out,
+            });
+        }
+        // Of sources that do not stand out, those with most suspects first.
+        counts.sort_by(|a, b| {
+            let by_p = a.p_value.total_cmp(&b.p_value);
+            by_p.then_with(|| b.suspects.cmp(&a.suspects))
+        });
+        Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Null;
+
+    fn account(flags: Vec<bool>, scored: Vec<usize>) -> Account {
+        Account {
+            null: Null::Trusted,
+            null_samples: 1,
+            p_values: vec![1.0; flags.len()],
+            suspects: flags.iter().filter(|f| **f).count(),
+            expected_false: 0.0,
+            min_detectable: 1,
+            lower_bound: 0.0,
+            estimate: 0.0,
+            flags,
+            scored,
+        }
+    }
+
+    #[test]
+    fn the_bad_source_comes_first_and_trusted_samples_do_not_count() {
+        // Ten sources of 30 samples; of source 7, 18 are suspects, of the others 2. Sample 299 is trusted,
+        // sample 0 has no source.
+        let sources = Sources {
+            names: (0..10).map(|n| format!("annotator {n}")).collect(),
+            of: (0..300).map(|i| (i > 0).then_some(i % 10)).collect(),
+        };
+        let labels = Labels {
+            classes: 2,
+            train: (0..300).map(|i| (i / 10) % 2).collect(),
+            probe: vec![0, 1],
+            trusted: vec![299],
+        };
+        let suspect = |i: usize| i / 10 < if i % 10 == 7 { 18 } else { 2 };
+        let account = account((0..300).map(suspect).collect(), (0..299).collect());
+        let counts = sources.count(&labels, &account, 0.05).unwrap();
+        assert_eq!(counts.len(), 10);
+        assert_eq!(counts[0].source, "annotator 7");
+        assert_eq!((counts[0].samples, counts[0].suspects), (30, 18));
+        assert!(counts[0].flagged && counts[1..].iter().all(|c| !c.flagged));
+        let of = |name: &str| counts.iter().find(|c| c.source == name).unwrap().samples;
+        assert_eq!((of("annotator 0"), of("annotator 9")), (29, 29));
+    }
+
+    #[test]
+    fn a_task_without_sources_has_none_to_show() {
+        let labels = Labels {
+            classes: 2,
+            train: vec![0, 1],
+            probe: vec![0, 1],
+            trusted: vec![],
+        };
+        let counts = Sources::default()
+            .count(&labels, &account(vec![true, false], vec![0, 1]), 0.05)
+            .unwrap();
+        assert!(counts.is_empty());
+    }
+}

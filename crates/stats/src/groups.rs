@@ -1,0 +1,230 @@
+//! Which groups of samples (sources, annotators, files) hold more suspects than chance would put there.
+//!
+//! Suspects are not spread evenly: some classes are harder than others, and a source may hold more of
+//! them. So each group is compared with what its own mix of strata (given labels, say) lets expect. If
+//! flags fall on the samples of each stratum at random, the flags of a group are a sum of independent
+//! hypergeometric counts, each of which is a sum of independent Bernoulli variables (Vatutin and
+//! Mikhailov, *Limit theorems for the number of empty cells*, Theory of Probability and its
+//! Applications 27, 1982). Hoeffding (*On the distribution of the number of successes in independent
+//! trials*, Annals of Mathematical Statistics 27, 1956) bounds the tail of such a sum, from one above its
+//! mean on, by that of a binomial with the same mean. That bound is the p-value: never too small,
+//! and close where the group is a small part of the whole. Several groups are judged by Holm's
+//! procedure (*A simple sequentially rejective multiple test procedure*, Scandinavian Journal of
+//! Statistics 6, 1979), so that the chance to accuse *any* group wrongly is at most `alpha`.
+
+use std::collections::BTreeMap;
+
+use crate::StatsError;
+use crate::beta::lower_tail;
+use crate::check::{same_length, within};
+
+/// The flags of one group against what chance lets expect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The group's number, as given.
+    pub group: usize,
+    /// Samples in it.
+    pub samples: usize,
+    /// Flagged samples in it.
+    pub flagged: usize,
+    /// Flagged samples to expect in it from its mix of strata.
+    pub expected: f64,
+    /// Bound on the chance of so many flags or more.
+    pub p_value: f64,
+    /// Whether the group stands out after allowing for the number of groups.
+    pub stands_out: bool,
+}
+
+/// Compares the flags of every group with those that its mix of strata lets expect.
+///
+/// `groups`, `strata`, `flagged`: the group, the stratum and the flag of each sample. `alpha`: the chance
+/// that any group is said to stand out though flags fell at random within strata. The result is in
+/// the order of group numbers.
+///
+/// # Errors
+///
+/// [`StatsError::LengthMismatch`] if the slices differ in length, [`StatsError::OutOfRange`] unless
+/// `alpha` is between 0 and 1.
+pub fn excess(
+    groups: &[usize],
+    strata: &[usize],
+    flagged: &[bool],
+    alpha: f64,
+) -> Result<Vec<Group>, StatsError> {
+    same_length(("groups", groups.len()), ("strata", strata.len()))?;
+    same_length(("groups", groups.len()), ("flags", flagged.len()))?;
+    within(
+        alpha > 0.0 && alpha < 1.0,
+        "alpha",
+        alpha,
+        "between 0 and 1",
+    )?;
+
+    // Per stratum: samples and flags. Per group and stratum: samples.
+    let mut totals: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
+    let mut parts: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
+    let mut flags: BTreeMap<usize, usize> = BTreeMap::new();
+    for ((&group, &stratum), &flag) in groups.iter().zip(strata).zip(flagged) {
+        let (samples, hits) = totals.entry(stratum).or_default();
+        *samples += 1;
+        *hits += usize::from(flag);
+        *parts.entry(group).or_default().entry(stratum).or_default() += 1;
+        *flags.entry(group).or_default() += usize::from(flag);
+    }
+
+    let mut found = Vec::with_capacity(parts.len());
+    for (group, part) in parts {
+        let mut samples = 0;
+        let mut expected = 0.0;
+        for (stratum, count) in part {
+            let (all, hits) = totals.get(&stratum).copied().unwrap_or((1, 0));
+            samples += count;
+            expected += count as f64 * hits as f64 / all as f64;
+        }
+        let flagged = flags.get(&group).copied().unwrap_or(0);
+        found.push(Group {
+            group,
+            samples,
+            flagged,
+            expected,
+            p_value: tail(samples, flagged, expected),
+            stands_out: false,
+        });
+    }
+    holm(&mut found, alpha);
+    Ok(found)
+}
+
+/// Hoeffding's bound on P(X ≥ `flagged`) for a sum of independent Bernoulli variables with mean
+/// `expected`; 1 where it does not hold, below one above the mean.
+fn tail(samples: usize, flagged: usize, expected: f64) -> f64 {
+    if (flagged as f64) < expected + 1.0 {
+        return 1.0;
+    }
+    // P(Bin(n, p) ≥ x) = P(Beta(x, n − x + 1) ≤ p)
+    let (a, b) = (flagged as f64, (samples - flagged + 1) as f64);
+    lower_tail(a, b, expected / samples as f64)
+}
+
+fn holm(groups: &mut [Group], alpha: f64) {
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    order.sort_by(|&a, &b| groups[a].p_value.total_cmp(&groups[b].p_value));
+    for (rank, &index) in order.iter().enumerate() {
+        let left = (groups.len() - rank) as f64;
+        if groups[index].p_value * left > alpha {
+            return;
+        }
+        groups[index].stands_out = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Group `g` of `sizes.len()` with `flags[g]` flagged samples, all in one stratum.
+    fn laid_out(sizes: &[usize], flags: &[usize]) -> (Vec<usize>, Vec<bool>) {
+        let (mut groups, mut flagged) = (Vec::new(), Vec::new());
+        for (group, (&size, &hits)) in sizes.iter().zip(flags).enumerate() {
+            for sample in 0..size {
+                groups.push(group);
+                flagged.push(sample < hits);
+            }
+        }
+        (groups, flagged)
+    }
+
+    /// scipy 1.17.1: `binom.sf(14, 30, 0.2)`; exact for one stratum, `hypergeom.sf(14, 100, 20, 30)`,
+    /// is 3.7641e-06, so the bound is a safe one.
+    #[test]
+    fn one_stratum_matches_scipy() {
+        let (groups, flagged) = laid_out(&[30, 40, 30], &[15, 4, 1]);
+        let found = excess(&groups, &[0; 100], &flagged, 0.05).unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[0].samples, found[0].flagged), (30, 15));
+        assert!((found[0].expected - 6.0).abs() < 1e-12);
+        assert!(
+            (found[0].p_value / 2.312_256_116_677_225_4e-4 - 1.0).abs() < 1e-9,
+            "{}",
+            found[0].p_value
+        );
+        assert!(found[0].stands_out);
+        assert!(found[1].p_value == 1.0 && !found[1].stands_out);
+    }
+
+    /// A group of the hard class only has as many flags as its class, and does not stand out; judged
+    /// without strata it would.
+    #[test]
+    fn a_hard_class_is_no_bad_source() {
+        let (mut groups, mut strata, mut flagged) = (Vec::new(), Vec::new(), Vec::new());
+        for sample in 0..400 {
+            let hard = sample < 200;
+            groups.push(usize::from(!hard || sample % 2 == 0));
+            strata.push(usize::from(hard));
+            flagged.push(hard && sample % 5 < 2);
+        }
+        let found = excess(&groups, &strata, &flagged, 0.05).unwrap();
+        assert!(!found[0].stands_out, "{found:?}");
+        let found = excess(&groups, &[0; 400], &flagged, 0.05).unwrap();
+        assert!(found[0].stands_out, "{found:?}");
+    }
+
+    #[test]
+    fn nothing_flagged_accuses_nobody() {
+        let (groups, flagged) = laid_out(&[10, 10], &[0, 0]);
+        for group in excess(&groups, &[0; 20], &flagged, 0.05).unwrap() {
+            assert_eq!((group.p_value, group.stands_out), (1.0, false));
+        }
+        assert!(excess(&[], &[], &[], 0.05).unwrap().is_empty());
+        assert!(excess(&[0], &[], &[], 0.05).is_err());
+        assert!(excess(&[0], &[0], &[true], 1.0).is_err());
+    }
+
+    /// Holm by hand at 0.05 with p = 0.01, 0.02, 0.04, 1: 0.01·4 passes, 0.02·3 does not, and with it
+    /// fails 0.04, though 0.04·1 alone would pass.
+    #[test]
+    fn holm_stops_at_the_first_failure() {
+        let group = |p_value| Group {
+            group: 0,
+            samples: 1,
+            flagged: 0,
+            expected: 0.0,
+            p_value,
+            stands_out: false,
+        };
+        let mut groups = [0.04, 1.0, 0.01, 0.02].map(group);
+        holm(&mut groups, 0.05);
+        assert_eq!(groups.map(|g| g.stands_out), [false, false, true, false]);
+    }
+
+    proptest! {
+        /// Flags that fall at random within strata accuse somebody in at most about `alpha` of cases.
+        #[test]
+        fn random_flags_seldom_accuse(seed in 0u64..1000) {
+            // 40 shuffles of one case by a small generator; the bound is on all shuffles together.
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let mut next = move |below: usize| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state % below as u64) as usize
+            };
+            let strata: Vec<usize> = (0..300).map(|i| i % 3).collect();
+            let groups: Vec<usize> = (0..300).map(|i| (i * i) % 5).collect();
+            let mut accused = 0;
+            for _ in 0..40 {
+                let mut flagged: Vec<bool> = (0..300).map(|i| i % 3 == 0 && i < 90 || i < 10).collect();
+                for i in (3..300).rev() {
+                    // Swap within the stratum.
+                    let j = i % 3 + 3 * next(i / 3 + 1);
+                    flagged.swap(i, j);
+                }
+                let found = excess(&groups, &strata, &flagged, 0.05).unwrap();
+                accused += usize::from(found.iter().any(|g| g.stands_out));
+            }
+            // Binomial(40, 0.05): more than 9 has probability 2e-5 (scipy 1.17.1, binom.sf(9, 40, .05)).
+            prop_assert!(accused <= 9, "{accused} of 40");
+        }
+    }
+}
