@@ -42,9 +42,9 @@ pub struct Account {
     pub null: Null,
     /// Samples in the null distribution.
     pub null_samples: usize,
-    /// Training samples that were judged: all but the trusted ones.
+    /// Training samples that were judged: all but trusted ones and canaries.
     pub scored: Vec<usize>,
-    /// Conformal p-value of each training sample; 1 for trusted ones.
+    /// Conformal p-value of each training sample; 1 for trusted ones and canaries.
     pub p_values: Vec<f64>,
     /// Which training samples are suspects.
     pub flags: Vec<bool>,
@@ -58,6 +58,8 @@ pub struct Account {
     pub lower_bound: f64,
     /// Point estimate of that share.
     pub estimate: f64,
+    /// Canaries that would be suspects if they were judged like the others.
+    pub canaries_found: usize,
 }
 
 /// Counts the suspects by the first channel of `evidence`.
@@ -80,8 +82,10 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         Null::Trusted => labels.trusted.iter().map(|&i| channel.train[i]).collect(),
         Null::HeldOut => channel.probe.clone(),
     };
-    let scores: Vec<f32> = scored.iter().map(|&i| channel.train[i]).collect();
-    count(
+    let pick =
+        |samples: &[usize]| -> Vec<f32> { samples.iter().map(|&i| channel.train[i]).collect() };
+    let (scores, canaries) = (pick(&scored), pick(&labels.canaries));
+    let mut account = count(
         null,
         &null_scores,
         scored,
@@ -89,7 +93,26 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         labels.train.len(),
         levels,
     )
-    .map_err(|error| error.to_string())
+    .map_err(|error| error.to_string())?;
+    account.canaries_found =
+        canaries_found(&account, &null_scores, &canaries).map_err(|error| error.to_string())?;
+    Ok(account)
+}
+
+/// Canaries whose p-value is at most the largest of a suspect. They take no part in the selection, so
+/// that planting them changes no count.
+fn canaries_found(account: &Account, null: &[f32], canaries: &[f32]) -> Result<usize, StatsError> {
+    let mut threshold: Option<f64> = None;
+    for (&flag, &p) in account.flags.iter().zip(&account.p_values) {
+        if flag {
+            threshold = Some(threshold.map_or(p, |t| t.max(p)));
+        }
+    }
+    let Some(threshold) = threshold else {
+        return Ok(0);
+    };
+    let p = conformal::p_values(null, canaries)?;
+    Ok(p.iter().filter(|&&p| p <= threshold).count())
 }
 
 fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {
@@ -102,18 +125,13 @@ fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {
     }
 }
 
-/// All training samples that are not trusted.
+/// All training samples that are neither trusted nor canaries.
 fn scored_samples(labels: &Labels) -> Vec<usize> {
-    let mut trusted = labels.trusted.iter().peekable();
-    let mut scored = Vec::with_capacity(labels.train.len() - labels.trusted.len());
-    for sample in 0..labels.train.len() {
-        if trusted.peek() == Some(&&sample) {
-            trusted.next();
-        } else {
-            scored.push(sample);
-        }
+    let mut judged = vec![true; labels.train.len()];
+    for &known in labels.trusted.iter().chain(&labels.canaries) {
+        judged[known] = false;
     }
-    scored
+    (0..judged.len()).filter(|&sample| judged[sample]).collect()
 }
 
 fn count(
@@ -148,6 +166,7 @@ fn count(
         ),
         lower_bound: bound.ratio,
         estimate: bound.estimate,
+        canaries_found: 0,
         scored,
     })
 }

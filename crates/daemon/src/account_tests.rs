@@ -58,6 +58,7 @@ fn synthetic(
         train: vec![0; samples],
         probe: vec![0; probe],
         trusted: (samples - trusted..samples).collect(),
+        canaries: Vec::new(),
     };
     (evidence, labels)
 }
@@ -205,4 +206,38 @@ fn the_promised_rates_hold_with_wrong_labels() {
         assert!(mean(bound) > 0.12, "{trusted} {bound}");
         assert!(mean(recall) > 0.8, "{trusted} {recall}");
     }
+}
+
+#[test]
+fn canaries_are_found_but_never_counted() {
+    let (mut evidence, labels) = synthetic(2, 2000, 400, 300, 80);
+    // Two canaries: one looks like a wrong label, the other like a right one.
+    let (loud, quiet) = (1998, 1999);
+    evidence.channels[0].train[loud] = 1e3;
+    evidence.channels[0].train[quiet] = -1e3;
+    let with = Labels {
+        canaries: vec![loud, quiet],
+        trusted: labels
+            .trusted
+            .iter()
+            .copied()
+            .filter(|&i| i < loud)
+            .collect(),
+        ..labels
+    };
+    let judged = account(&evidence, &with, LEVELS).unwrap();
+    assert!(judged.suspects > 0);
+    assert_eq!(judged.canaries_found, 1);
+    assert!(!judged.flags[loud] && judged.p_values[loud] == 1.0);
+    assert!(!judged.scored.contains(&loud) && !judged.scored.contains(&quiet));
+
+    // Whatever they score, every other figure stays.
+    evidence.channels[0].train[quiet] = 1e3;
+    let other = account(&evidence, &with, LEVELS).unwrap();
+    assert_eq!(other.canaries_found, 2);
+    assert_eq!(
+        (other.flags, other.suspects),
+        (judged.flags, judged.suspects)
+    );
+    assert_eq!(other.lower_bound, judged.lower_bound);
 }

@@ -61,6 +61,7 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
         train: vec![0, 1, 0, 1, 0],
         probe: vec![0, 0, 1, 1],
         trusted: vec![4],
+        canaries: Vec::new(),
     };
     let estimator = Estimator {
         direction: "finetune".to_string(),
@@ -83,6 +84,7 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
         min_detectable: 1,
         lower_bound: 0.1,
         estimate: 0.2,
+        canaries_found: 0,
     };
     (labels, evidence, account)
 }

@@ -156,6 +156,7 @@ pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed
     put("train", &labels.train);
     put("probe", &labels.probe);
     put("trusted", &labels.trusted);
+    put("canaries", &labels.canaries);
     put("folds", &[folds]);
     put("seed", &[seed as usize]);
     for estimator in estimators {

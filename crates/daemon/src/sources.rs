@@ -89,6 +89,7 @@ mod tests {
             min_detectable: 1,
             lower_bound: 0.0,
             estimate: 0.0,
+            canaries_found: 0,
             flags,
             scored,
         }
@@ -107,6 +108,7 @@ mod tests {
             train: (0..300).map(|i| (i / 10) % 2).collect(),
             probe: vec![0, 1],
             trusted: vec![299],
+            canaries: Vec::new(),
         };
         let suspect = |i: usize| i / 10 < if i % 10 == 7 { 18 } else { 2 };
         let account = account((0..300).map(suspect).collect(), (0..299).collect());
@@ -126,6 +128,7 @@ mod tests {
             train: vec![0, 1],
             probe: vec![0, 1],
             trusted: vec![],
+            canaries: Vec::new(),
         };
         let counts = Sources::default()
             .count(&labels, &account(vec![true, false], vec![0, 1]), 0.05)

@@ -85,6 +85,10 @@ pub struct Summary {
     pub expected_false_suspects: f64,
     /// The smallest count that this null can show.
     pub min_detectable_suspects: usize,
+    /// Labels that were made wrong on purpose, to measure what is found.
+    pub canaries: usize,
+    /// Canaries that were found.
+    pub canaries_found: usize,
     /// Suspects whose given label the model predicts at this checkpoint.
     pub memorised_suspects: usize,
     /// Lower confidence bound on the share of wrong labels.
@@ -109,6 +113,19 @@ pub struct Summary {
 pub const SUMMARY_SCHEMA: u32 = 1;
 
 impl Summary {
+    /// The share of canaries that was found: recall, measured. None without canaries.
+    pub fn canary_recall(&self) -> Option<f64> {
+        (self.canaries > 0).then(|| self.canaries_found as f64 / self.canaries as f64)
+    }
+
+    /// The share of suspects that is wrong, as far as canaries tell: recall times the estimated number
+    /// of wrong labels, over the suspects. None without canaries or suspects.
+    pub fn canary_precision(&self) -> Option<f64> {
+        let recall = self.canary_recall()?;
+        let wrong = self.noise_ratio_estimate * self.scored_samples as f64;
+        (self.suspects > 0).then(|| (recall * wrong / self.suspects as f64).min(1.0))
+    }
+
     /// The count with its guarantee, in one sentence a person can act on.
     pub fn sentence(&self) -> String {
         let percent = 100.0 * self.noise_ratio_lower_bound;
@@ -152,6 +169,8 @@ pub(crate) fn example(run: &str) -> Summary {
         suspects: 12,
         expected_false_suspects: 1.5,
         min_detectable_suspects: 4,
+        canaries: 20,
+        canaries_found: 15,
         memorised_suspects: 3,
         noise_ratio_lower_bound: 0.0625,
         noise_ratio_estimate: 0.125,

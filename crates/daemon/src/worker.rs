@@ -160,6 +160,8 @@ impl<T: Task> Worker<T> {
             suspects: account.suspects,
             expected_false_suspects: account.expected_false,
             min_detectable_suspects: account.min_detectable,
+            canaries: self.labels.canaries.len(),
+            canaries_found: account.canaries_found,
             memorised_suspects: memorised(&evidence, &account),
             noise_ratio_lower_bound: account.lower_bound,
             noise_ratio_estimate: account.estimate,

@@ -79,6 +79,13 @@ pub trait Task: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Indices of training samples whose labels were made wrong on purpose: canaries. They measure, while
+    /// training runs, what share of wrong labels is found. They are never counted as suspects and
+    /// never part of the trusted set. None by default.
+    fn canaries(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
     /// A stable name for a training sample, used in every report. Its index by default.
     fn id(&self, index: usize) -> String {
         index.to_string()
@@ -113,6 +120,8 @@ pub struct Labels {
     pub probe: Vec<usize>,
     /// Sorted indices of trusted training samples, without repetition.
     pub trusted: Vec<usize>,
+    /// Sorted indices of canaries among the training samples, without repetition; none is trusted.
+    pub canaries: Vec<usize>,
 }
 
 impl Labels {
@@ -120,8 +129,8 @@ impl Labels {
     ///
     /// # Errors
     ///
-    /// An empty set, a label out of range, a class without a probe sample, a trusted index out of
-    /// range or named twice, or a dataset that cannot be read.
+    /// An empty set, a label out of range, a class without a probe sample, a trusted index or a
+    /// canary out of range, named twice or both at once, or a dataset that cannot be read.
     pub fn read<T: Task>(task: &T) -> Result<Self, InfluenceError> {
         let classes = task.classes();
         if classes < 2 {
@@ -132,12 +141,19 @@ impl Labels {
         let train = read_labels(task, Set::Training, classes)?;
         let probe = read_labels(task, Set::Probe, classes)?;
         check_probe_classes(task, &train, &probe)?;
-        let trusted = check_trusted(task.trusted(), train.len())?;
+        let trusted = check_indices("trusted set", task.trusted(), train.len())?;
+        let canaries = check_indices("canaries", task.canaries(), train.len())?;
+        if let Some(both) = canaries.iter().find(|i| trusted.binary_search(i).is_ok()) {
+            return Err(InfluenceError::Data(format!(
+                "training sample {both} is trusted and a canary; a label cannot be verified and wrong on purpose, remove it from one of the two"
+            )));
+        }
         Ok(Self {
             classes,
             train,
             probe,
             trusted,
+            canaries,
         })
     }
 }
@@ -205,21 +221,26 @@ fn check_probe_classes<T: Task>(
     Ok(())
 }
 
-fn check_trusted(mut trusted: Vec<usize>, samples: usize) -> Result<Vec<usize>, InfluenceError> {
-    trusted.sort_unstable();
-    for pair in trusted.windows(2) {
+/// Sorts indices of training samples and checks that they exist and are named once.
+fn check_indices(
+    set: &str,
+    mut indices: Vec<usize>,
+    samples: usize,
+) -> Result<Vec<usize>, InfluenceError> {
+    indices.sort_unstable();
+    for pair in indices.windows(2) {
         if pair[0] == pair[1] {
             return Err(InfluenceError::Data(format!(
-                "training sample {} is named twice in the trusted set; name each once",
+                "training sample {} is named twice in the {set}; name each once",
                 pair[0]
             )));
         }
     }
-    match trusted.last() {
+    match indices.last() {
         Some(&last) if last >= samples => Err(InfluenceError::Data(format!(
-            "trusted sample {last} does not exist; the training set has {samples} samples, 0 to {}",
+            "sample {last} of the {set} does not exist; there are {samples} training samples, 0 to {}",
             samples - 1
         ))),
-        _ => Ok(trusted),
+        _ => Ok(indices),
     }
 }

@@ -26,6 +26,10 @@ pub struct Labels {
     pub given: Vec<u32>,
     /// Sorted positions of trusted samples.
     pub trusted: Vec<usize>,
+    /// Sorted positions of canaries.
+    pub canaries: Vec<usize>,
+    /// Both, sorted: what the sidecar is told, so that finding it is no merit.
+    pub known: Vec<usize>,
     /// Where they differ from the right ones, as far as anyone knows.
     pub wrong: Vec<bool>,
 }
@@ -57,7 +61,7 @@ pub fn run(options: &Options) -> Result<bool, String> {
     let mut follower = Follower {
         scans: work.join("state/runs").join(RUN).join("scans"),
         wrong: &labels.wrong,
-        trusted: &labels.trusted,
+        known: &labels.known,
         seen: BTreeSet::new(),
         checkpoints: Vec::new(),
         sources: Vec::new(),
@@ -142,9 +146,21 @@ fn make_labels(options: &Options, source: &Source) -> Result<Labels, String> {
     let trusted = noise::trusted(options.trusted, options.seed, &truth, &mut given)
         .map_err(|e| e.to_string())?;
     let wrong = truth.iter().zip(&given).map(|(t, g)| t != g).collect();
+    let canaries = noise::canaries(
+        options.canaries,
+        options.seed,
+        &truth,
+        &mut given,
+        &trusted,
+        source.classes as u32,
+    );
+    let mut known = [trusted.as_slice(), &canaries].concat();
+    known.sort_unstable();
     Ok(Labels {
         given,
         trusted,
+        canaries,
+        known,
         wrong,
     })
 }
@@ -199,18 +215,6 @@ fn stock_args(
     model: Architecture,
     work: &Path,
 ) -> Result<StockArgs, String> {
-    let trusted = if labels.trusted.is_empty() {
-        None
-    } else {
-        let path = work.join("data/trusted.txt");
-        let mut text = String::new();
-        for index in &labels.trusted {
-            text.push_str(&format!("{index}\n"));
-        }
-        std::fs::write(&path, text)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        Some(path)
-    };
     Ok(StockArgs {
         // Probe inputs and labels are found beside each other.
         data: files
@@ -223,11 +227,26 @@ fn stock_args(
         model,
         probe: options.probe,
         train_limit: Some(labels.given.len()),
-        trusted,
+        trusted: write_indices(&labels.trusted, &work.join("data/trusted.txt"))?,
+        canaries: write_indices(&labels.canaries, &work.join("data/canaries.txt"))?,
         sources: options.sources.clone(),
         classes: Some(source.classes),
         class_names: source.class_names.clone(),
     })
+}
+
+/// Writes positions of samples one a line; no file when there are none.
+fn write_indices(indices: &[usize], path: &Path) -> Result<Option<PathBuf>, String> {
+    if indices.is_empty() {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    for index in indices {
+        text.push_str(&format!("{index}\n"));
+    }
+    std::fs::write(path, text)
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(Some(path.to_path_buf()))
 }
 
 fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<String> {
@@ -238,6 +257,7 @@ fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<S
         ("--inputs", &stock.inputs),
         ("--labels", &stock.labels),
         ("--trusted", &stock.trusted),
+        ("--canaries", &stock.canaries),
         ("--sources", &stock.sources),
     ] {
         if let Some(path) = path {

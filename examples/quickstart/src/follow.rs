@@ -37,8 +37,8 @@ pub struct Follower<'a> {
     pub scans: PathBuf,
     /// Which training samples are really wrong.
     pub wrong: &'a [bool],
-    /// Trusted training samples, left out of every figure.
-    pub trusted: &'a [usize],
+    /// Trusted training samples and canaries, left out of every figure.
+    pub known: &'a [usize],
     /// Summaries that were read already.
     pub seen: BTreeSet<PathBuf>,
     /// What was found so far, in order of appearance.
@@ -83,7 +83,7 @@ impl Follower<'_> {
         let scores = read_scores(&path.with_extension("scores.csv"))?;
         let flags: Vec<bool> = scores.iter().map(|s| s.flagged).collect();
         let figures = |values: Vec<f32>| {
-            Figures::new(self.wrong, &flags, &values, self.trusted).map_err(|e| failed(&e))
+            Figures::new(self.wrong, &flags, &values, self.known).map_err(|e| failed(&e))
         };
         let found = figures(scores.iter().map(|s| s.score).collect())?;
         let loss = figures(scores.iter().map(|s| s.loss).collect())?;

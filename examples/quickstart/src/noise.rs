@@ -16,6 +16,7 @@ use crate::data::FASHION_MNIST;
 /// samples that were made wrong.
 const NOISE_STREAM: u64 = 0x6e6f_6973_6500_0000;
 const TRUSTED_STREAM: u64 = 0x7472_7573_7465_6400;
+const CANARY_STREAM: u64 = 0x6361_6e61_7279_0000;
 
 /// What each class of Fashion-MNIST is taken for: T-shirt and shirt for each other, likewise pullover
 /// and coat; trousers for a dress, a dress for a coat, a sandal for a sneaker, sneaker and ankle boot
@@ -139,6 +140,39 @@ pub fn trusted(
         given[*sample] = truth[*sample];
     }
     Ok(chosen)
+}
+
+/// Draws a share `rate` of all samples among those that are neither trusted nor wrong already, sorted, and
+/// gives each a random other label: canaries, to measure what is found.
+pub fn canaries(
+    rate: f64,
+    seed: u64,
+    truth: &[u32],
+    given: &mut [u32],
+    trusted: &[usize],
+    classes: u32,
+) -> Vec<usize> {
+    let free: Vec<usize> = (0..truth.len().min(given.len()))
+        .filter(|&i| truth[i] == given[i] && trusted.binary_search(&i).is_err())
+        .collect();
+    let amount = ((rate * truth.len() as f64).round() as usize).min(free.len());
+    if classes < 2 {
+        return Vec::new();
+    }
+    let mut rng = StdRng::seed_from_u64(seed ^ CANARY_STREAM);
+    let mut chosen = Vec::with_capacity(amount);
+    for position in index::sample(&mut rng, free.len(), amount) {
+        let sample = free[position];
+        let other = rng.random_range(0..classes - 1);
+        given[sample] = if other < truth[sample] {
+            other
+        } else {
+            other + 1
+        };
+        chosen.push(sample);
+    }
+    chosen.sort_unstable();
+    chosen
 }
 
 fn mistaken(label: u32, class_names: &[String], classes: u32) -> u32 {

@@ -35,6 +35,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 500)]
     pub trusted: usize,
 
+    /// Plant this share of wrong labels as canaries, which measure what is found
+    #[arg(long, value_name = "RATE", default_value_t = 0.0, value_parser = share)]
+    pub canaries: f64,
+
     /// File with the source of each training sample (annotator, file, batch, vendor), one a line
     #[arg(long, value_name = "FILE")]
     pub sources: Option<PathBuf>,
@@ -120,5 +124,13 @@ fn above_zero(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
         _ => Err("must be a number above 0".to_string()),
+    }
+}
+
+/// A number from 0 up to but not including 1.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
+        _ => Err("must be a number from 0 up to but not including 1".to_string()),
     }
 }

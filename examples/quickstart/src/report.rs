@@ -23,6 +23,8 @@ struct Report<'a> {
     checkpoints: &'a [Checkpoint],
     #[serde(rename = "final")]
     last: Option<&'a Checkpoint>,
+    /// Only with `--sources`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     sources: Vec<SourceRow<'a>>,
     scrape: &'a str,
 }
@@ -104,7 +106,7 @@ fn write_summary(
     follower: &Follower<'_>,
     scrape: &str,
 ) -> Result<(), String> {
-    let scored = labels.given.len() - labels.trusted.len();
+    let scored = labels.given.len() - labels.known.len();
     let wrong = labels.wrong.iter().filter(|w| **w).count();
     let report = Report {
         samples: labels.given.len(),
@@ -175,7 +177,7 @@ fn tiles(options: &Options, source: &Source, labels: &Labels, scores: &[SampleSc
     // Without injected noise or the clean labels nobody knows which are wrong.
     let known = options.truth.is_some() || options.noise() != Noise::None;
     let mut order: Vec<usize> = (0..scores.len())
-        .filter(|sample| labels.trusted.binary_search(sample).is_err())
+        .filter(|sample| labels.known.binary_search(sample).is_err())
         .collect();
     order.sort_by(|&a, &b| scores[b].score.total_cmp(&scores[a].score));
     let mut tiles = Vec::new();

@@ -104,6 +104,7 @@ impl Data {
             probe: PROBE,
             train_limit: None,
             trusted: Some(self.trusted_file.clone()),
+            canaries: None,
             sources: None,
             classes: None,
             class_names: Vec::new(),

@@ -60,6 +60,26 @@ const RUN_GAUGES: &[RunGauge] = &[
         of_summary!(|s| s.memorised_suspects as f64),
     ),
     (
+        "mirrorwatch_canaries",
+        "Training samples whose labels were made wrong on purpose, to measure what is found.",
+        of_summary!(|s| s.canaries as f64),
+    ),
+    (
+        "mirrorwatch_canaries_found",
+        "Canaries that would be suspects if they were judged like the others.",
+        of_summary!(|s| s.canaries_found as f64),
+    ),
+    (
+        "mirrorwatch_canary_recall_ratio",
+        "Share of canaries that was found: measured recall. Absent without canaries.",
+        |view| view.summaries.last().and_then(Summary::canary_recall),
+    ),
+    (
+        "mirrorwatch_canary_precision_ratio",
+        "Share of suspects that is wrong as far as canaries tell: measured recall times the estimated number of wrong labels, over the suspects. Absent without canaries.",
+        |view| view.summaries.last().and_then(Summary::canary_precision),
+    ),
+    (
         "mirrorwatch_probe_samples",
         "Probe samples.",
         of_summary!(|s| s.probe as f64),

@@ -65,6 +65,7 @@ pub struct Toy<M> {
     pub truth: Vec<usize>,
     pub classes: usize,
     pub trusted: Vec<usize>,
+    pub canaries: Vec<usize>,
     model: PhantomData<fn() -> M>,
 }
 
@@ -83,6 +84,7 @@ impl<M: Net> Toy<M> {
             truth,
             classes,
             trusted: Vec::new(),
+            canaries: Vec::new(),
             model: PhantomData,
         }
     }
@@ -185,6 +187,10 @@ impl<M: Net + 'static> Task for Toy<M> {
 
     fn logits(&self, model: &M, batch: &Tensor<2>) -> Tensor<2> {
         model.logits(batch.clone())
+    }
+
+    fn canaries(&self) -> Vec<usize> {
+        self.canaries.clone()
     }
 
     fn trusted(&self) -> Vec<usize> {

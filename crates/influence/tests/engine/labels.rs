@@ -94,10 +94,28 @@ fn a_class_without_enough_probe_samples_is_named() {
 fn a_trusted_sample_that_does_not_exist_or_is_named_twice_is_refused() {
     let mut far = task();
     far.trusted = vec![0, 40];
-    refused(&far, &["trusted sample 40 does not exist", "0 to 39"]);
+    refused(
+        &far,
+        &["sample 40 of the trusted set does not exist", "0 to 39"],
+    );
     let mut twice = task();
     twice.trusted = vec![9, 4, 9];
     refused(&twice, &["training sample 9 is named twice"]);
+}
+
+#[test]
+fn a_canary_that_is_trusted_or_does_not_exist_is_refused() {
+    let mut both = task();
+    both.trusted = vec![9, 4];
+    both.canaries = vec![4, 7];
+    refused(&both, &["training sample 4 is trusted and a canary"]);
+    let mut far = task();
+    far.canaries = vec![40];
+    refused(&far, &["sample 40 of the canaries does not exist"]);
+    let mut fine = task();
+    fine.trusted = vec![9, 4];
+    fine.canaries = vec![7, 2];
+    assert_eq!(Labels::read(&fine).unwrap().canaries, [2, 7]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! `DIR` holds `train-images-*` or `train-features-*`, `train-labels-*`, `t10k-images-*` or
 //! `t10k-features-*`, and `t10k-labels-*`, gzipped or not, as MNIST and its family do.
 
+mod lists;
 mod model;
 mod task;
 
@@ -49,6 +50,10 @@ pub struct StockArgs {
     /// File with the indices of trusted training samples, one a line
     #[arg(long, value_name = "FILE")]
     pub trusted: Option<PathBuf>,
+
+    /// File with the indices of training samples whose labels were made wrong on purpose, one a line
+    #[arg(long, value_name = "FILE")]
+    pub canaries: Option<PathBuf>,
 
     /// File with the source of each training sample (annotator, file, batch, vendor), one a line
     #[arg(long, value_name = "FILE")]
@@ -93,9 +98,11 @@ pub enum StockError {
         /// How many there are.
         available: usize,
     },
-    /// The file of trusted samples is unusable.
-    #[error("cannot use the trusted set {path}: {problem}; it holds one training index a line")]
-    Trusted {
+    /// The file of trusted samples or canaries is unusable.
+    #[error("cannot use the {set} {path}: {problem}; it holds one training index a line")]
+    Indices {
+        /// `trusted set` or `canaries`.
+        set: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.

@@ -1,7 +1,7 @@
 //! [`IdxTask`]: image or feature classification over IDX files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::data::dataloader::batcher::Batcher;
@@ -14,7 +14,7 @@ use mirrorwatch_idx::{
 use mirrorwatch_influence::{Preview, Task};
 
 use super::model::{Architecture, Net};
-use super::{StockArgs, StockError};
+use super::{StockArgs, StockError, lists};
 
 /// One sample: its values, scaled as the model sees them, and its label.
 #[derive(Debug, Clone)]
@@ -89,6 +89,7 @@ pub struct IdxTask {
     classes: usize,
     class_names: Vec<String>,
     trusted: Vec<usize>,
+    canaries: Vec<usize>,
     /// One per training sample, or none at all.
     sources: Vec<String>,
     architecture: Architecture,
@@ -147,11 +148,15 @@ impl IdxTask {
         check_labels(&train_labels, classes as u32, &labels_path)?;
         check_labels(&probe_labels, classes as u32, &probe_labels_path)?;
         let trusted = match &args.trusted {
-            Some(path) => read_trusted(path, train_count)?,
+            Some(path) => lists::indices("trusted set", path, train_count)?,
+            None => Vec::new(),
+        };
+        let canaries = match &args.canaries {
+            Some(path) => lists::indices("canaries", path, train_count)?,
             None => Vec::new(),
         };
         let sources = match &args.sources {
-            Some(path) => read_sources(path, train_count)?,
+            Some(path) => lists::sources(path, train_count)?,
             None => Vec::new(),
         };
         let (mean, scale) = standardisation(&train, train_count);
@@ -160,6 +165,7 @@ impl IdxTask {
             classes,
             class_names: args.class_names.clone(),
             trusted,
+            canaries,
             sources,
             architecture: args.model,
             train: Arc::new(Samples {
@@ -220,59 +226,6 @@ fn read_set(features: &Path, labels: &Path) -> Result<(Features, Vec<u32>), Stoc
     let given = read_labels(labels)?;
     check_counts(&read, features, &given, labels)?;
     Ok((read, given))
-}
-
-/// Reads one training index a line.
-fn read_trusted(path: &Path, samples: usize) -> Result<Vec<usize>, StockError> {
-    let wrong = |problem: String| StockError::Trusted {
-        path: PathBuf::from(path),
-        problem,
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let mut trusted = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() {
-            continue;
-        }
-        let index: usize = line
-            .parse()
-            .map_err(|_| wrong(format!("line {} is not a number: {line:?}", number + 1)))?;
-        if index >= samples {
-            return Err(wrong(format!(
-                "line {} names sample {index}, but there are {samples} training samples",
-                number + 1
-            )));
-        }
-        trusted.push(index);
-    }
-    if trusted.is_empty() {
-        return Err(wrong("it is empty".to_string()));
-    }
-    if trusted.len() >= samples {
-        return Err(wrong(format!(
-            "it names {} of {samples} training samples and leaves none to judge",
-            trusted.len()
-        )));
-    }
-    Ok(trusted)
-}
-
-/// Reads one source a line, for the first `samples` training samples.
-fn read_sources(path: &Path, samples: usize) -> Result<Vec<String>, StockError> {
-    let wrong = |problem: String| StockError::Sources {
-        path: PathBuf::from(path),
-        problem,
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let sources: Vec<String> = text.lines().take(samples).map(str::to_string).collect();
-    if sources.len() < samples {
-        return Err(wrong(format!(
-            "it has {} lines for {samples} training samples",
-            sources.len()
-        )));
-    }
-    Ok(sources)
 }
 
 /// Mean and inverse standard deviation over all values of the training set.
@@ -339,6 +292,10 @@ impl Task for IdxTask {
 
     fn trusted(&self) -> Vec<usize> {
         self.trusted.clone()
+    }
+
+    fn canaries(&self) -> Vec<usize> {
+        self.canaries.clone()
     }
 
     fn source(&self, index: usize) -> Option<String> {

@@ -33,6 +33,7 @@ pub fn intake(dir: &Path) -> Intake {
         train: vec![0, 1],
         probe: vec![0, 0, 1, 1],
         trusted: Vec::new(),
+        canaries: Vec::new(),
     };
     let state = dir.join("state");
     Intake {
