@@ -14,6 +14,9 @@ pub enum Null {
     Trusted,
     /// The cross-fitted probe: valid, but loses power as the model memorises.
     HeldOut,
+    /// Both together, where the trusted set alone is too small to show as few wrong labels as there
+    /// seem to be: on the safe side like the held-out null, with the resolution of both.
+    Pooled,
 }
 
 impl Null {
@@ -22,6 +25,7 @@ impl Null {
         match self {
             Null::Trusted => "trusted",
             Null::HeldOut => "held-out",
+            Null::Pooled => "pooled",
         }
     }
 }
@@ -78,9 +82,9 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         )
     })?;
     let scored = scored_samples(labels);
-    let null_scores: Vec<f32> = match null {
+    let mut null_scores: Vec<f32> = match null {
         Null::Trusted => labels.trusted.iter().map(|&i| channel.train[i]).collect(),
-        Null::HeldOut => channel.probe.clone(),
+        Null::HeldOut | Null::Pooled => channel.probe.clone(),
     };
     let pick =
         |samples: &[usize]| -> Vec<f32> { samples.iter().map(|&i| channel.train[i]).collect() };
@@ -94,6 +98,22 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         levels,
     )
     .map_err(|error| error.to_string())?;
+    if null == Null::Trusted && channel.held_out_null && lacks_resolution(&account) {
+        let pooled = [null_scores.as_slice(), &channel.probe].concat();
+        // The bound and the estimate stay with the trusted null, which is exact.
+        let (lower_bound, estimate) = (account.lower_bound, account.estimate);
+        account = count(
+            Null::Pooled,
+            &pooled,
+            account.scored,
+            &scores,
+            labels.train.len(),
+            levels,
+        )
+        .map_err(|error| error.to_string())?;
+        (account.lower_bound, account.estimate) = (lower_bound, estimate);
+        null_scores = pooled;
+    }
     account.canaries_found =
         canaries_found(&account, &null_scores, &canaries).map_err(|error| error.to_string())?;
     Ok(account)
@@ -113,6 +133,22 @@ fn canaries_found(account: &Account, null: &[f32], canaries: &[f32]) -> Result<u
     };
     let p = conformal::p_values(null, canaries)?;
     Ok(p.iter().filter(|&&p| p <= threshold).count())
+}
+
+/// A null needs to resolve this many times finer than the number of wrong labels there seem to be.
+/// With less, one or two null samples in the tail decide between everything and nothing.
+///
+/// Chosen among 2, 3 and 5 on four runs thinned to .5 to 20 % noise, with 200, 500 and 1,000 trusted samples drawn 60
+/// times each: 2 gives the best recall of the three in 45 of 48 cases, and a mean false-discovery proportion of at
+/// most .104 in all. The pooled null alone gives up .1 to .3 of recall from 5 % noise on; the
+/// trusted one alone names hardly anything below.
+const RESOLUTION: f64 = 2.0;
+
+/// Whether there seem to be too few wrong labels for this null to name them. It looks at the size of the
+/// null and at the estimated number of wrong labels, never at how many another null would name.
+fn lacks_resolution(account: &Account) -> bool {
+    let wrong = account.estimate * account.scored.len() as f64;
+    wrong < RESOLUTION * account.min_detectable as f64
 }
 
 fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {

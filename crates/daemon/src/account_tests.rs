@@ -87,7 +87,7 @@ fn a_score_without_a_valid_null_is_refused_by_name() {
 
 #[test]
 fn the_trusted_null_goes_before_the_held_out_one() {
-    let (evidence, labels) = synthetic(2, 200, 20, 50, 80);
+    let (evidence, labels) = synthetic(2, 200, 100, 50, 80);
     let judged = account(&evidence, &labels, LEVELS).unwrap();
     assert_eq!((judged.null, judged.null_samples), (Null::Trusted, 50));
     let untrusted = Labels {
@@ -121,6 +121,8 @@ fn trusted_samples_are_not_judged() {
 #[test]
 fn p_values_count_the_null_samples_that_look_as_bad() {
     let (mut evidence, mut labels) = synthetic(4, 7, 0, 4, 1);
+    // Only the trusted null is valid, and it is not pooled.
+    evidence.channels[0].held_out_null = false;
     evidence.channels[0].train = vec![4.5, 1.0, 3.0, 2.0, 4.0, 3.0, 0.0];
     labels.trusted = vec![1, 3, 4, 5];
     let judged = account(&evidence, &labels, LEVELS).unwrap();
@@ -240,4 +242,27 @@ fn canaries_are_found_but_never_counted() {
         (judged.flags, judged.suspects)
     );
     assert_eq!(other.lower_bound, judged.lower_bound);
+}
+
+#[test]
+fn few_wrong_labels_are_judged_on_both_nulls_together() {
+    // Of 1,900 judged samples, 100 are wrong; 100 trusted ones can show no fewer than about 180 suspects.
+    let (evidence, labels) = synthetic(4, 2000, 100, 100, 1500);
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!((judged.null, judged.null_samples), (Null::Pooled, 1600));
+    assert!(judged.min_detectable < 20, "{}", judged.min_detectable);
+    assert!(judged.suspects > 20, "{}", judged.suspects);
+
+    // A score that no held-out null is valid for stays with the trusted one, and names nobody.
+    let mut evidence = evidence;
+    evidence.channels[0].held_out_null = false;
+    let alone = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!((alone.null, alone.suspects), (Null::Trusted, 0));
+    // The bound does not depend on who names suspects.
+    assert_eq!(alone.lower_bound, judged.lower_bound);
+
+    // With many wrong labels the trusted null is fine enough.
+    let (evidence, labels) = synthetic(4, 2000, 600, 300, 1500);
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!(judged.null, Null::Trusted);
 }

@@ -20,8 +20,11 @@ pub struct Channel {
     pub train: Vec<f32>,
     /// Running mean of each probe sample.
     pub probe: Vec<f32>,
-    /// Suggested label of each training sample at the last checkpoint.
+    /// Suggested label of each training sample: the one that most of the weight of all checkpoints
+    /// speaks for.
     pub suggested: Vec<u32>,
+    /// By what share of all weight each suggested label leads.
+    pub lead: Vec<f32>,
 }
 
 /// Per-sample statistics accumulated over the checkpoints of a run.
@@ -63,6 +66,7 @@ impl Evidence {
                 train: vec![0.0; train],
                 probe: vec![0.0; probe],
                 suggested: vec![0; train],
+                lead: vec![0.0; train],
             });
         }
         Self {
@@ -145,7 +149,7 @@ pub fn weight(scan: &Scan, samples: usize, classes: usize) -> f64 {
 impl Channel {
     fn add(&mut self, estimate: &Estimate, weight: f32) -> Result<(), StatsError> {
         self.held_out_null = estimate.held_out_null;
-        self.suggested.clone_from(&estimate.suggested);
+        self.vote(&estimate.suggested, weight);
         let (location, scale) = robust_location_scale(&estimate.train)?;
         let standardise = |scores: &[f32]| -> Vec<f32> {
             let mut standardised = Vec::with_capacity(scores.len());
@@ -158,6 +162,27 @@ impl Channel {
         blend(&mut self.train, &standardise(&estimate.train), weight);
         blend(&mut self.probe, &standardise(&estimate.probe), weight);
         Ok(())
+    }
+}
+
+impl Channel {
+    /// A vote with share `weight` of all weight so far: Boyer and Moore's majority algorithm (*MJRTY*,
+    /// 1981) with weights. It keeps one candidate a sample instead of one count a class, and finds every
+    /// label that more than half of the weight speaks for.
+    fn vote(&mut self, suggested: &[u32], weight: f32) {
+        let candidates = self.suggested.iter_mut().zip(&mut self.lead);
+        for ((candidate, lead), &vote) in candidates.zip(suggested) {
+            // What was said before now is a smaller share of the whole.
+            *lead *= 1.0 - weight;
+            if *candidate == vote {
+                *lead += weight;
+            } else if weight > *lead {
+                *candidate = vote;
+                *lead = weight - *lead;
+            } else {
+                *lead -= weight;
+            }
+        }
     }
 }
 

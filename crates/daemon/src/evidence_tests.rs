@@ -147,6 +147,7 @@ fn another_order_of_the_samples_only_reorders_the_evidence() {
     let mut expected = evidence(&[first(), second()]);
     expected.channels[0].train.rotate_left(2);
     expected.channels[0].suggested.rotate_left(2);
+    expected.channels[0].lead.rotate_left(2);
     expected.mean_loss.rotate_left(2);
     expected.mean_margin.rotate_left(2);
     expected.last_margin.rotate_left(2);
@@ -208,4 +209,26 @@ fn a_restart_in_the_middle_changes_nothing() {
         state = RunState::load(&path).unwrap().unwrap();
     }
     assert_eq!(state, through);
+}
+
+/// By hand: weights 1 and 1 for class 2, then 3 for class 0 and 4 for class 2 make shares 1, 1/2, 3/5, 4/9; the
+/// leads of class 2 are 1, 1, then 2/5 against 3/5 loses to class 0 with 1/5, then 1/5·5/9 = 1/9 against
+/// 4/9 loses to class 2 with 3/9, which is what 6 − 3 of 9 is.
+#[test]
+fn the_label_that_most_weight_speaks_for_is_suggested() {
+    let mut channel = evidence(&[]).channels.remove(0);
+    channel.suggested = vec![1];
+    channel.lead = vec![0.0];
+    let mut led = Vec::new();
+    for (vote, weight) in [(2, 1.0), (2, 0.5), (0, 0.6), (2, 4.0 / 9.0)] {
+        channel.vote(&[vote], weight);
+        led.push((channel.suggested[0], channel.lead[0]));
+    }
+    for ((label, lead), (expected, by)) in
+        led.into_iter()
+            .zip([(2, 1.0), (2, 1.0), (0, 0.2), (2, 3.0 / 9.0)])
+    {
+        assert_eq!(label, expected);
+        assert!((lead - by).abs() < 1e-6, "{lead} is not {by}");
+    }
 }

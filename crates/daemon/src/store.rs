@@ -14,7 +14,9 @@ use crate::error::DaemonError;
 use crate::evidence::{Channel, Evidence};
 use crate::summary::Summary;
 
-const MAGIC: &[u8; 8] = b"MWSTATE1";
+/// Version of the layout.
+const VERSION: u32 = 2;
+const MAGIC: &[u8; 8] = b"MWSTATE2";
 
 /// What became of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +142,7 @@ impl RunState {
             });
         }
         let header = serde_json::to_vec(&Header {
-            version: 1,
+            version: VERSION,
             fingerprint: self.fingerprint.clone(),
             checkpoints: evidence.checkpoints,
             weight: evidence.weight,
@@ -157,6 +159,7 @@ impl RunState {
             put_f32(&mut bytes, &channel.train);
             put_f32(&mut bytes, &channel.probe);
             put_u32(&mut bytes, &channel.suggested);
+            put_f32(&mut bytes, &channel.lead);
         }
         for values in [
             &evidence.mean_loss,
@@ -194,7 +197,7 @@ impl RunState {
         let length = usize::try_from(length).map_err(|_| damaged())?;
         let header: Header =
             serde_json::from_slice(reader.take(length)?).map_err(|error| error.to_string())?;
-        if header.version != 1 {
+        if header.version != VERSION {
             return Err(format!("its version {} is unknown", header.version));
         }
         let (train, probe) = (header.train, header.probe);
@@ -209,6 +212,7 @@ impl RunState {
                 train: reader.f32s(train)?,
                 probe: reader.f32s(probe)?,
                 suggested: reader.u32s(train)?,
+                lead: reader.f32s(train)?,
             });
         }
         Ok(Self {
