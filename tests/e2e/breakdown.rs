@@ -44,6 +44,9 @@ fn suspects_are_counted_by_class_and_by_source_as_far_as_asked_for() {
         scrape.0
     );
     assert!(by_source["carl"] > 50.0, "{by_source:?}");
+    let flagged = "mirrorwatch_source_flagged{run=\"r\",source=\"carl\"}";
+    assert_eq!(scrape.value(flagged), Some(1.0), "{}", scrape.0);
+    assert_eq!(scrape.sum("mirrorwatch_source_flagged"), 1.0);
     assert_eq!(scrape.series("mirrorwatch_source_suspects").len(), 2);
 
     let classes = scrape.series("mirrorwatch_class_suspects");

@@ -11,6 +11,7 @@ mod bad_data;
 mod bad_places;
 mod breakdown;
 mod demo;
+mod demo_extras;
 mod demo_refusals;
 mod grafana;
 mod help;

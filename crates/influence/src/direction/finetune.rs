@@ -7,25 +7,37 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::{Direction, Probe, Step, settle};
+use super::{Direction, HeldOutLoss, Probe, Step, settle};
 use crate::error::InfluenceError;
 use crate::model::fork;
 use crate::score::{self, Score};
 use crate::task::Task;
 
-/// SGD with momentum on minibatches of the probe; the depth is the deepest one at which the score
-/// tells right from wrong labels on the held-out fold as well as at any other.
+/// SGD with momentum on minibatches of the probe; the depth is the deepest one that the held-out fold
+/// cannot tell from the best.
 ///
 /// Memorised wrong labels are forgotten fast under clean training (Maini et al., "Characterizing
 /// Datapoints via Second-Split Forgetting", NeurIPS 2022), which is why the loss *after* the
 /// steps still separates when the loss before no longer does.
+///
+/// Depth is for forgetting, which held-out samples cannot show; they do show when the fork begins to
+/// memorise the probe in turn. So the one-standard-error rule (Breiman, Friedman, Olshen and Stone,
+/// *Classification and Regression Trees*, 1984) is used the other way round: of the depths whose
+/// held-out loss is within one standard error of the smallest, the deepest.
 pub struct Finetune;
 
 const LEARNING_RATE: f64 = 0.02;
 const MOMENTUM: f64 = 0.9;
 const MINIBATCH: usize = 50;
-/// Depths to choose from, in steps.
-const DEPTHS: [usize; 4] = [10, 20, 40, 80];
+/// Depths to choose from, in steps. None is tried beyond the first that is too deep.
+const DEPTHS: [usize; 7] = [20, 40, 80, 120, 160, 240, 320];
+
+/// A depth and what the held-out fold says of it.
+struct Candidate<M> {
+    depth: usize,
+    loss: HeldOutLoss,
+    model: M,
+}
 
 impl<T: Task> Direction<T> for Finetune {
     fn name(&self) -> &'static str {
@@ -42,7 +54,8 @@ impl<T: Task> Direction<T> for Finetune {
         let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
         let mut rng = StdRng::seed_from_u64(probe.seed);
         let mut order: Vec<usize> = Vec::new();
-        let mut candidates: Vec<(f64, usize, T::Model)> = Vec::new();
+        let mut chosen: Option<Candidate<T::Model>> = None;
+        let mut losses = Vec::new();
         for step in 1..=DEPTHS[DEPTHS.len() - 1] {
             if probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(InfluenceError::Cancelled);
@@ -69,22 +82,22 @@ impl<T: Task> Direction<T> for Finetune {
             if DEPTHS.contains(&step) {
                 let settled = settle(&model);
                 // Diverging steps give outputs that are not finite: keep what was good before.
-                let Ok(quality) = probe.judge(&settled, &score::After) else {
+                let Ok(loss) = probe.held_out_loss(&settled) else {
                     break;
                 };
-                candidates.push((quality, step, settled));
+                losses.push(loss);
+                if deepest(&losses) < Some(losses.len() - 1) {
+                    break;
+                }
+                // Deeper than all before and as good as the best: the one to keep.
+                chosen = Some(Candidate {
+                    depth: step,
+                    loss,
+                    model: settled,
+                });
             }
         }
-        let best = candidates.iter().map(|c| c.0).fold(0.0, f64::max);
-        // One standard error of an AUROC over this many held-out samples (Hanley and McNeil 1982,
-        // leading term). The deepest step that is no worse than that is taken: held-out samples
-        // cannot show what depth is for, which is to forget labels that training has memorised.
-        let tolerance = (best * (1.0 - best) / probe.held_out.len().max(1) as f64).sqrt();
-        let chosen = candidates
-            .into_iter()
-            .rev()
-            .find(|(quality, _, _)| *quality >= best - tolerance);
-        let Some((quality, depth, model)) = chosen else {
+        let Some(Candidate { depth, loss, model }) = chosen else {
             return Err(InfluenceError::Outputs(
                 "fine-tuning on the probe set gave outputs that are not finite; training has diverged"
                     .to_string(),
@@ -92,7 +105,49 @@ impl<T: Task> Direction<T> for Finetune {
         };
         Ok(Step {
             model,
-            choice: format!("{depth} steps, probe auroc {quality:.3}"),
+            choice: format!(
+                "{depth} steps, held-out loss {:.3} ± {:.3}",
+                loss.mean, loss.standard_error
+            ),
         })
+    }
+}
+
+/// Position of the last loss that is within one standard error of the smallest; none without losses.
+fn deepest(losses: &[HeldOutLoss]) -> Option<usize> {
+    let best = losses.iter().min_by(|a, b| a.mean.total_cmp(&b.mean))?;
+    let limit = best.mean + best.standard_error;
+    losses.iter().rposition(|loss| loss.mean <= limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn losses(means: &[f64]) -> Vec<HeldOutLoss> {
+        let loss = |&mean: &f64| HeldOutLoss {
+            mean,
+            standard_error: 0.05,
+        };
+        means.iter().map(loss).collect()
+    }
+
+    #[test]
+    fn the_deepest_depth_as_good_as_the_best_is_chosen() {
+        assert_eq!(deepest(&losses(&[])), None);
+        assert_eq!(deepest(&losses(&[0.9])), Some(0));
+        // Within 0.05 of 0.60 are the second to the fourth.
+        assert_eq!(deepest(&losses(&[0.66, 0.60, 0.63, 0.64, 0.70])), Some(3));
+        // Still falling: the last.
+        assert_eq!(deepest(&losses(&[0.9, 0.8, 0.7])), Some(2));
+    }
+
+    #[test]
+    fn a_mean_and_its_standard_error_by_hand() {
+        // Mean 2, variance (1 + 0 + 1) / 2 = 1, standard error (1 / 3)^½.
+        let loss = HeldOutLoss::of(&[1.0, 2.0, 3.0]);
+        assert_eq!(loss.mean, 2.0);
+        assert!((loss.standard_error - (1.0f64 / 3.0).sqrt()).abs() < 1e-12);
+        assert_eq!(HeldOutLoss::of(&[]).mean, 0.0);
     }
 }

@@ -109,13 +109,14 @@ impl<T: Task> Probe<'_, T> {
         Ok((self.task.batch(items, &device), labels))
     }
 
-    /// How well `score` tells right from wrong labels on the held-out probe samples after a step.
-    ///
-    /// Each held-out sample is scored once under its true label and once under every other
-    /// label; the figure is the chance that a wrong label scores above a right one (AUROC). It
-    /// needs no noisy label and no training sample, so choosing by it cannot peek at the truth.
-    fn judge(&self, model: &T::Model, score: &dyn Score) -> Result<f64, InfluenceError> {
-        let after = sweep(
+    /// The loss of the held-out probe samples after a step.
+    fn held_out_loss(&self, model: &T::Model) -> Result<HeldOutLoss, InfluenceError> {
+        Ok(HeldOutLoss::of(&self.held_out_after(model)?.losses))
+    }
+
+    /// Outputs after a step of the held-out probe samples, in their order.
+    fn held_out_after(&self, model: &T::Model) -> Result<Outputs, InfluenceError> {
+        sweep(
             self.task,
             model,
             Set::Probe,
@@ -127,7 +128,16 @@ impl<T: Task> Probe<'_, T> {
                 progress: &|_| (),
                 cancel: self.cancel,
             },
-        )?;
+        )
+    }
+
+    /// How well `score` tells right from wrong labels on the held-out probe samples after a step.
+    ///
+    /// Each held-out sample is scored once under its true label and once under every other
+    /// label; the figure is the chance that a wrong label scores above a right one (AUROC). It
+    /// needs no noisy label and no training sample, so choosing by it cannot peek at the truth.
+    fn judge(&self, model: &T::Model, score: &dyn Score) -> Result<f64, InfluenceError> {
+        let after = self.held_out_after(model)?;
         let mut scores = Vec::new();
         let mut wrong = Vec::new();
         let mut labels: Vec<usize> = self
@@ -144,6 +154,28 @@ impl<T: Task> Probe<'_, T> {
             }
         }
         Ok(mirrorwatch_stats::ranking::auroc(&scores, &wrong).unwrap_or(0.5))
+    }
+}
+
+/// Mean loss of the held-out probe samples after a step, in nats.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct HeldOutLoss {
+    mean: f64,
+    /// Standard error of the mean.
+    standard_error: f64,
+}
+
+impl HeldOutLoss {
+    fn of(losses: &[f32]) -> Self {
+        let mut running = mirrorwatch_stats::moments::Running::default();
+        for &loss in losses {
+            running.push(f64::from(loss));
+        }
+        let count = losses.len().max(1) as f64;
+        Self {
+            mean: running.mean,
+            standard_error: (running.variance().unwrap_or(0.0) / count).sqrt(),
+        }
     }
 }
 
