@@ -17,6 +17,7 @@ mod grafana;
 mod help;
 mod pages;
 mod prometheus_server;
+mod refusals;
 mod restarts;
 mod scan;
 mod support;

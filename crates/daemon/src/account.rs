@@ -66,6 +66,16 @@ pub struct Account {
     pub canaries_found: usize,
 }
 
+impl Account {
+    /// Takes all suspects back: for a reason that lies outside the statistics.
+    pub fn name_nobody(&mut self) {
+        self.flags.fill(false);
+        self.suspects = 0;
+        self.expected_false = 0.0;
+        self.canaries_found = 0;
+    }
+}
+
 /// Counts the suspects by the first channel of `evidence`.
 ///
 /// # Errors

@@ -35,6 +35,7 @@ mod once;
 mod options;
 mod pages;
 mod queue;
+pub mod refusal;
 pub mod results;
 mod runs;
 pub mod sources;

@@ -13,6 +13,7 @@ use crate::account::account;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::ScanOptions;
+use crate::refusal::refusal;
 use crate::results;
 use crate::worker;
 
@@ -63,7 +64,12 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     evidence
         .add(&scanned, epoch, labels.classes)
         .map_err(|error| DaemonError::Option(error.to_string()))?;
-    let account = account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
+    let mut account =
+        account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
+    let refusal = refusal(&account, &labels, scanned.probe_accuracy);
+    if refusal.is_some() {
+        account.name_nobody();
+    }
     evidence.note_flags(&account.flags, epoch);
     let suspects = results::suspects(task, &labels, &evidence, &account);
     if let Some(path) = &args.suspects {
@@ -76,6 +82,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         "suspects": account.suspects,
         "expected_false_suspects": account.expected_false,
         "min_detectable_suspects": account.min_detectable,
+        "refusal": refusal,
         "noise_ratio_lower_bound": account.lower_bound,
         "noise_ratio_estimate": account.estimate,
         "null": account.null,
@@ -92,6 +99,9 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         text.push_str(&found.to_string());
         text.push('\n');
     } else {
+        if let Some(refusal) = &refusal {
+            text.push_str(&format!("no count: {}\n", refusal.message));
+        }
         text.push_str(&format!(
             "{} of {} labels are suspicious (at most {:.0} of them expected to be right)\nat least {:.1} % are wrong with {:.0} % confidence, best estimate {:.1} %\n{} null of {} samples; {}\n",
             account.suspects,

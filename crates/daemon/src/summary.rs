@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::Null;
+use crate::refusal::Refusal;
 
 /// How many samples with one given label look like another class.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +102,8 @@ pub struct Summary {
     pub probe_accuracy: f64,
     /// Suspects by given and suggested label, most first.
     pub class_pairs: Vec<ClassPair>,
+    /// Why nobody is named; then there are no suspects, whatever the labels are like.
+    pub refusal: Option<Refusal>,
     /// Scored samples and suspects by source, most conspicuous first; empty when the task names none.
     pub sources: Vec<SourceCount>,
     /// Wall time of the scan in seconds.
@@ -128,6 +131,9 @@ impl Summary {
 
     /// The count with its guarantee, in one sentence a person can act on.
     pub fn sentence(&self) -> String {
+        if let Some(refusal) = &self.refusal {
+            return format!("no count: {}", refusal.message);
+        }
         let percent = 100.0 * self.noise_ratio_lower_bound;
         let confidence = 100.0 * (1.0 - self.alpha);
         format!(
@@ -183,6 +189,7 @@ pub(crate) fn example(run: &str) -> Summary {
             suggested_name: "dog".to_string(),
             suspects: 12,
         }],
+        refusal: None,
         sources: vec![SourceCount {
             source: "vendor-a".to_string(),
             samples: 400,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mirrorwatch_checkpoint::Manifest;
-use mirrorwatch_influence::{Labels, ScanConfig, Task, model, scan, work};
+use mirrorwatch_influence::{Labels, Scan, ScanConfig, Task, model, scan, work};
 
 use crate::account::{Account, Levels, account};
 use crate::evidence::Evidence;
@@ -15,8 +15,9 @@ use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+use crate::refusal::refusal;
 use crate::results::{self, Paths};
-use crate::runs::{Runs, lock};
+use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
 use crate::store::Outcome;
 use crate::summary::{ClassPair, SUMMARY_SCHEMA, Summary};
@@ -128,8 +129,12 @@ impl<T: Task> Worker<T> {
         evidence
             .add(&scanned, manifest.epoch, self.labels.classes)
             .map_err(|error| failed("account")(&error))?;
-        let account = account(&evidence, &self.labels, self.levels)
+        let mut account = account(&evidence, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;
+        let refusal = refusal(&account, &self.labels, best_accuracy(&state, &scanned));
+        if refusal.is_some() {
+            account.name_nobody();
+        }
         evidence.note_flags(&account.flags, manifest.epoch);
         let sources = self
             .sources
@@ -168,6 +173,7 @@ impl<T: Task> Worker<T> {
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
             class_pairs: class_pairs(self.task.as_ref(), &self.labels, &evidence, &account),
+            refusal,
             sources,
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
@@ -270,6 +276,14 @@ fn class_pairs<T: Task>(
     }
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.suspects));
     pairs
+}
+
+/// The best probe accuracy of a run so far, this scan included.
+fn best_accuracy(state: &SharedState, scanned: &Scan) -> f64 {
+    let summaries = &lock(state).summaries;
+    summaries
+        .iter()
+        .fold(scanned.probe_accuracy, |best, s| best.max(s.probe_accuracy))
 }
 
 /// A bar on a terminal, nothing anywhere else.

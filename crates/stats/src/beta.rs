@@ -17,13 +17,19 @@ fn upper_tail(a: f64, b: f64, x: f64) -> f64 {
     }
 }
 
-/// P(X ≤ x) for X ~ Beta(a, b) and x below the mean a / (a + b), with full relative accuracy when it is
-/// small.
+/// P(X ≤ x) for X ~ Beta(a, b), with full relative accuracy when it is small.
 pub(crate) fn lower_tail(a: f64, b: f64, x: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;
     }
-    tail_fraction(a, b, x).min(1.0)
+    if x >= 1.0 {
+        return 1.0;
+    }
+    if x > (a + 1.0) / (a + b + 2.0) {
+        1.0 - tail_fraction(b, a, 1.0 - x)
+    } else {
+        tail_fraction(a, b, x)
+    }
 }
 
 /// The regularised incomplete beta I_x(a, b) by Lentz' method (DLMF 8.17.22), for x below the mean.

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use crate::StatsError;
-use crate::beta::lower_tail;
+use crate::binomial;
 use crate::check::{same_length, within};
 
 /// The flags of one group against what chance lets expect.
@@ -101,9 +101,7 @@ fn tail(samples: usize, flagged: usize, expected: f64) -> f64 {
     if (flagged as f64) < expected + 1.0 {
         return 1.0;
     }
-    // P(Bin(n, p) ≥ x) = P(Beta(x, n − x + 1) ≤ p)
-    let (a, b) = (flagged as f64, (samples - flagged + 1) as f64);
-    lower_tail(a, b, expected / samples as f64)
+    binomial::upper_tail(samples, flagged, (expected / samples as f64).min(1.0)).unwrap_or(1.0)
 }
 
 fn holm(groups: &mut [Group], alpha: f64) {

@@ -29,6 +29,7 @@
 //! | [`fdr`] | which samples may be named, and how many false alarms are among them? |
 //! | [`noise_ratio`] | what share of the labels is wrong at least, and about? |
 //! | [`groups`] | which sources hold more suspects than chance? |
+//! | [`binomial`] | how likely are so many successes? |
 //! | [`band`] | how far may the null's survival function be off, everywhere at once? |
 //! | [`ranking`] | how are scores fused, compared and judged? |
 //! | [`moments`] | means, variances and medians |
@@ -37,6 +38,7 @@
 
 pub mod band;
 mod beta;
+pub mod binomial;
 mod check;
 pub mod conformal;
 mod crossing;

@@ -132,11 +132,20 @@ pub fn net(data: &Data, classes: usize) -> Net {
 
 /// The model with nothing but NaN in its weights, as after a training that diverged.
 pub fn diverged(net: &Net) -> Net {
-    struct Diverge;
-    impl ModuleMapper for Diverge {
+    scaled(net, f32::NAN)
+}
+
+/// The model with nothing but zeros in its weights: it knows nothing, and no gradient reaches most of it.
+pub fn ignorant(net: &Net) -> Net {
+    scaled(net, 0.0)
+}
+
+fn scaled(net: &Net, factor: f32) -> Net {
+    struct Scale(f32);
+    impl ModuleMapper for Scale {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|tensor| tensor * f32::NAN)
+            param.map(|tensor| tensor * self.0)
         }
     }
-    net.clone().map(&mut Diverge)
+    net.clone().map(&mut Scale(factor))
 }

@@ -8,6 +8,7 @@ use prometheus::{GaugeVec, Opts};
 
 use super::Limits;
 use crate::hub::{Hub, RunView};
+use crate::refusal::REASONS;
 use crate::summary::Summary;
 
 /// One gauge that describes a run: its name, help and how to read it. `None` leaves it out.
@@ -157,6 +158,19 @@ const LABELLED_GAUGES: &[LabelledGauge] = &[
         |summary, _| {
             let null = summary.null.name().to_string();
             vec![(vec![null], summary.null_samples as f64)]
+        },
+    ),
+    (
+        "mirrorwatch_count_refused",
+        "1 for the reason why nobody is named at the last scan, else 0: no suspects then does not mean no wrong labels.",
+        &["reason"],
+        |summary, _| {
+            let mut series = Vec::new();
+            for reason in REASONS {
+                let refused = summary.refusal.as_ref().is_some_and(|r| r.reason == reason);
+                series.push((vec![reason.to_string()], f64::from(u8::from(refused))));
+            }
+            series
         },
     ),
     (
