@@ -49,68 +49,76 @@ impl<T: Task> Direction<T> for Finetune {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        let mut model = fork(probe.model);
-        let momentum = MomentumConfig::new().with_momentum(MOMENTUM);
-        let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
-        let mut rng = StdRng::seed_from_u64(probe.seed);
-        let mut order: Vec<usize> = Vec::new();
-        let mut chosen: Option<Candidate<T::Model>> = None;
-        let mut losses = Vec::new();
-        for step in 1..=DEPTHS[DEPTHS.len() - 1] {
-            if probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(InfluenceError::Cancelled);
-            }
-            if order.is_empty() {
-                order = probe.learnt.to_vec();
-                order.shuffle(&mut rng);
-            }
-            let rest = order.split_off(MINIBATCH.min(order.len()));
-            let minibatch = std::mem::replace(&mut order, rest);
-            let (batch, labels) = probe.batch(&minibatch)?;
-            let logits = probe.task.logits(&model, &batch);
-            let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
-            let gradients = picked.mean().neg().backward();
-            let gradients = GradientsParams::from_grads(gradients, &model);
-            // Burn's optimizers pass silently over a module that got no gradient.
-            if gradients.is_empty() {
-                return Err(InfluenceError::Outputs(
-                    "no parameter of the model received a gradient from the probe set; check that the task's logits come from its model"
-                        .to_string(),
-                ));
-            }
-            model = optimizer.step(LEARNING_RATE, model, gradients);
-            if DEPTHS.contains(&step) {
-                let settled = settle(&model);
-                // Diverging steps give outputs that are not finite: keep what was good before.
-                let Ok(loss) = probe.held_out_loss(&settled) else {
-                    break;
-                };
-                losses.push(loss);
-                if deepest(&losses) < Some(losses.len() - 1) {
-                    break;
-                }
-                // Deeper than all before and as good as the best: the one to keep.
-                chosen = Some(Candidate {
-                    depth: step,
-                    loss,
-                    model: settled,
-                });
-            }
+        descend(probe, fork(probe.model))
+    }
+}
+
+/// Fine-tunes `start`, a fork of the model, on the learnt probe samples, as deep as the held-out ones allow.
+pub(super) fn descend<T: Task>(
+    probe: &Probe<'_, T>,
+    start: T::Model,
+) -> Result<Step<T::Model>, InfluenceError> {
+    let mut model = start;
+    let momentum = MomentumConfig::new().with_momentum(MOMENTUM);
+    let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
+    let mut rng = StdRng::seed_from_u64(probe.seed);
+    let mut order: Vec<usize> = Vec::new();
+    let mut chosen: Option<Candidate<T::Model>> = None;
+    let mut losses = Vec::new();
+    for step in 1..=DEPTHS[DEPTHS.len() - 1] {
+        if probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(InfluenceError::Cancelled);
         }
-        let Some(Candidate { depth, loss, model }) = chosen else {
+        if order.is_empty() {
+            order = probe.learnt.to_vec();
+            order.shuffle(&mut rng);
+        }
+        let rest = order.split_off(MINIBATCH.min(order.len()));
+        let minibatch = std::mem::replace(&mut order, rest);
+        let (batch, labels) = probe.batch(&minibatch)?;
+        let logits = probe.task.logits(&model, &batch);
+        let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
+        let gradients = picked.mean().neg().backward();
+        let gradients = GradientsParams::from_grads(gradients, &model);
+        // Burn's optimizers pass silently over a module that got no gradient.
+        if gradients.is_empty() {
             return Err(InfluenceError::Outputs(
-                "fine-tuning on the probe set gave outputs that are not finite; training has diverged"
+                "no parameter of the model received a gradient from the probe set; check that the task's logits come from its model"
                     .to_string(),
             ));
-        };
-        Ok(Step {
-            model,
-            choice: format!(
-                "{depth} steps, held-out loss {:.3} ± {:.3}",
-                loss.mean, loss.standard_error
-            ),
-        })
+        }
+        model = optimizer.step(LEARNING_RATE, model, gradients);
+        if DEPTHS.contains(&step) {
+            let settled = settle(&model);
+            // Diverging steps give outputs that are not finite: keep what was good before.
+            let Ok(loss) = probe.held_out_loss(&settled) else {
+                break;
+            };
+            losses.push(loss);
+            if deepest(&losses) < Some(losses.len() - 1) {
+                break;
+            }
+            // Deeper than all before and as good as the best: the one to keep.
+            chosen = Some(Candidate {
+                depth: step,
+                loss,
+                model: settled,
+            });
+        }
     }
+    let Some(Candidate { depth, loss, model }) = chosen else {
+        return Err(InfluenceError::Outputs(
+            "fine-tuning on the probe set gave outputs that are not finite; training has diverged"
+                .to_string(),
+        ));
+    };
+    Ok(Step {
+        model,
+        choice: format!(
+            "{depth} steps, held-out loss {:.3} ± {:.3}",
+            loss.mean, loss.standard_error
+        ),
+    })
 }
 
 /// Position of the last loss that is within one standard error of the smallest; none without losses.

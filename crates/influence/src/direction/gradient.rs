@@ -2,6 +2,7 @@
 
 use burn::tensor::activation::log_softmax;
 
+use super::step::Layers;
 use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
 use crate::score::{self, Score};
@@ -26,6 +27,7 @@ impl<T: Task> Direction<T> for Gradient {
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
         step::normalised(
             probe,
+            Layers::All,
             |logits, labels| {
                 let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
                 picked.mean().neg()

@@ -1,5 +1,8 @@
 //! `margin`: one step that widens the probe's margins.
 
+use burn::tensor::{Int, Tensor};
+
+use super::step::Layers;
 use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
 use crate::score::{self, Score};
@@ -21,13 +24,32 @@ impl<T: Task> Direction<T> for Margin {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        step::normalised(
-            probe,
-            |logits, labels| {
-                let picked = logits.clone().gather(1, labels.unsqueeze_dim(1));
-                logits.mean() - picked.mean()
-            },
-            &score::Counterfactual,
-        )
+        step::normalised(probe, Layers::All, objective, &score::Counterfactual)
     }
+}
+
+/// [`Margin`] in the last layer alone: the module that holds the last weights that got a gradient.
+///
+/// A step of all layers can destroy a deep convolutional model before it says anything; one of the
+/// last layer cannot.
+pub struct MarginLastLayer;
+
+impl<T: Task> Direction<T> for MarginLastLayer {
+    fn name(&self) -> &'static str {
+        "margin-last-layer"
+    }
+
+    fn score(&self) -> &'static dyn Score {
+        &score::Counterfactual
+    }
+
+    fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
+        step::normalised(probe, Layers::Last, objective, &score::Counterfactual)
+    }
+}
+
+/// mean_k z_k − z_y, averaged over the batch.
+fn objective(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    let picked = logits.clone().gather(1, labels.unsqueeze_dim(1));
+    logits.mean() - picked.mean()
 }

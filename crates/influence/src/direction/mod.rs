@@ -5,6 +5,7 @@
 mod finetune;
 mod gradient;
 mod margin;
+mod shrink;
 mod step;
 
 use std::sync::atomic::AtomicBool;
@@ -19,7 +20,8 @@ use crate::task::{Labels, Set, Task, dataset};
 
 pub use finetune::Finetune;
 pub use gradient::Gradient;
-pub use margin::Margin;
+pub use margin::{Margin, MarginLastLayer};
+pub use shrink::ShrinkFinetune;
 
 /// A way to turn probe samples into a weight change θ → θ + v.
 pub trait Direction<T: Task>: Send + Sync {
@@ -47,7 +49,13 @@ pub struct Step<M> {
 
 /// All directions, by name. A new one is a new file and a line here.
 pub fn all<T: Task>() -> Vec<Box<dyn Direction<T>>> {
-    vec![Box::new(Gradient), Box::new(Margin), Box::new(Finetune)]
+    vec![
+        Box::new(Gradient),
+        Box::new(Margin),
+        Box::new(MarginLastLayer),
+        Box::new(Finetune),
+        Box::new(ShrinkFinetune),
+    ]
 }
 
 /// Finds a direction by name.

@@ -1,6 +1,6 @@
 //! One step along a gradient whose length is a share ρ of the weights' own length.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
@@ -14,15 +14,28 @@ use crate::task::Task;
 /// destroys a convolutional model, so the choice is made anew for every checkpoint.
 const RHOS: [f64; 5] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
 
+/// Which layers take part in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layers {
+    /// All that got a gradient.
+    All,
+    /// The module that holds the last weights that got a gradient, in the order of the model.
+    Last,
+}
+
 /// Differentiates `objective` over the learnt probe samples and steps *against* the gradient by
 /// the length that lets `score` tell right from wrong labels best on the held-out ones.
 pub(super) fn normalised<T: Task>(
     probe: &Probe<'_, T>,
+    layers: Layers,
     objective: impl Fn(Tensor<2>, Tensor<1, burn::tensor::Int>) -> Tensor<1>,
     score: &dyn Score,
 ) -> Result<Step<T::Model>, InfluenceError> {
     let theta = fork(probe.model);
-    let gradients = gradient(probe, &theta, objective)?;
+    let mut gradients = gradient(probe, &theta, objective)?;
+    if layers == Layers::Last {
+        keep_last_layer(&theta, &mut gradients);
+    }
     let mut lengths = Lengths {
         gradients: &gradients,
         weights: 0.0,
@@ -90,6 +103,67 @@ fn gradient<T: Task>(
         ));
     }
     Ok(gradients)
+}
+
+/// Drops the gradients of all but the last layer.
+fn keep_last_layer<M: Module>(model: &M, gradients: &mut GradientsParams) {
+    let mut owners = Owners {
+        gradients,
+        path: Vec::new(),
+        found: Vec::new(),
+    };
+    model.visit(&mut owners);
+    let found = owners.found;
+    let Some((_, last)) = found.last().cloned() else {
+        return;
+    };
+    let mut dropper = Dropper {
+        gradients,
+        drop: found
+            .into_iter()
+            .filter_map(|(id, owner)| (owner != last).then_some(id))
+            .collect(),
+    };
+    model.visit(&mut dropper);
+}
+
+/// The weights that got a gradient, each with the path of the module that holds it.
+struct Owners<'a> {
+    gradients: &'a GradientsParams,
+    path: Vec<String>,
+    found: Vec<(ParamId, Vec<String>)>,
+}
+
+impl ModuleVisitor for Owners<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.gradients.get::<D>(param.id).is_some() {
+            // The last part of the path is the parameter's own name.
+            let owner = self.path[..self.path.len().saturating_sub(1)].to_vec();
+            self.found.push((param.id, owner));
+        }
+    }
+}
+
+/// Takes gradients out.
+struct Dropper<'a> {
+    gradients: &'a mut GradientsParams,
+    drop: Vec<ParamId>,
+}
+
+impl ModuleVisitor for Dropper<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.drop.contains(&param.id) {
+            self.gradients.remove::<D>(param.id);
+        }
+    }
 }
 
 /// Squared lengths of the gradient and of the weights that have one.

@@ -1,11 +1,14 @@
 //! For a small step, the change of every sample's loss is ⟨∇ℓ_i, v⟩: the sweep replaces a backward
 //! pass per sample. The exact values here come from those backward passes.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use mirrorwatch_influence::direction::{Direction, Gradient, Probe};
+use mirrorwatch_influence::direction::{
+    Direction, Finetune, Gradient, Margin, MarginLastLayer, Probe, ShrinkFinetune,
+};
 use mirrorwatch_influence::model::fork;
 use mirrorwatch_influence::{Labels, Set, sweep};
 use mirrorwatch_stats::ranking::pearson;
@@ -110,4 +113,58 @@ fn gradient_steps_straight_down_and_leaves_buffers_alone() {
         let buffer = path.contains("running");
         assert_eq!(buffer, change.iter().all(|&c| c == 0.0), "{path}");
     }
+}
+
+/// The step of the last layer is that layer's part of the whole step, up to its length.
+#[test]
+fn the_last_layer_alone_moves_and_as_in_the_whole_step() {
+    let _turn = turn();
+    let task = Toy::<Normed>::gaussian(64, 64, 6);
+    let model = task.trained(1, 0.02, 6);
+    let whole = change_of(&Margin, &task, &model, &half(&task));
+    let last = change_of(&MarginLastLayer, &task, &model, &half(&task));
+    let layer = |path: &str| path.rsplit_once('.').unwrap().0.to_string();
+    let moving: BTreeSet<String> = last
+        .iter()
+        .filter(|(_, change)| change.iter().any(|&c| c != 0.0))
+        .map(|(path, _)| layer(path))
+        .collect();
+    assert_eq!(moving.len(), 1, "{moving:?}");
+    let mut part = whole.clone();
+    part.retain(|path, _| moving.contains(&layer(path)));
+    let mut alone = last.clone();
+    alone.retain(|path, _| moving.contains(&layer(path)));
+    assert!(
+        part.len() >= 2 && part.len() < whole.len(),
+        "{:?}",
+        part.keys()
+    );
+    let cosine = dot(&part, &alone) / (length(&part) * length(&alone));
+    assert!(cosine > 0.9999, "{cosine}");
+}
+
+/// Shrinking takes weights to 0.7 of what they were and leaves running statistics alone; then the probe
+/// moves them as in a plain fine-tuning.
+#[test]
+fn shrinking_is_undone_by_no_buffer() {
+    let _turn = turn();
+    let task = Toy::<Normed>::gaussian(64, 64, 7);
+    let model = task.trained(2, 0.02, 7);
+    let shrunk = change_of(&ShrinkFinetune, &task, &model, &half(&task));
+    let plain = change_of(&Finetune, &task, &model, &half(&task));
+    let theta = values(&model);
+    let (mut share, mut weights) = (0.0, 0.0);
+    for (path, change) in &shrunk {
+        if path.contains("running") {
+            assert!(change.iter().all(|&c| c == 0.0), "{path}");
+            continue;
+        }
+        for ((c, p), w) in change.iter().zip(&plain[path]).zip(&theta[path]) {
+            share += f64::from((c - p) * w);
+            weights += f64::from(w * w);
+        }
+    }
+    // Beyond what the probe does, along the weights: 0.7 − 1, give or take what the two paths differ.
+    let along = share / weights;
+    assert!((-0.35..-0.15).contains(&along), "{along}");
 }
