@@ -13,6 +13,7 @@
 pub mod direction;
 mod error;
 mod folds;
+mod fusion;
 pub mod model;
 mod scan;
 pub mod score;

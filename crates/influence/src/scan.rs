@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
+use crate::fusion::{self, Reading};
 use crate::score::{self, Score, View};
 use crate::sweep::{Outputs, SweepOptions, arg_max, sweep};
 use crate::task::{Labels, Set, Task};
@@ -78,6 +79,8 @@ pub struct Estimate {
     pub probe: Vec<f32>,
     /// The label other than the given one that each training sample should most likely carry.
     pub suggested: Vec<u32>,
+    /// Share of probe samples that the fork which did not learn from them classifies right.
+    pub probe_accuracy: f64,
     /// What was chosen for each fork.
     pub choices: Vec<String>,
 }
@@ -197,7 +200,11 @@ pub fn scan<T: Task>(
     }
     let mut estimates = Vec::new();
     for sum in sums {
-        estimates.push(sum.finish(&labels.train, folds.count()));
+        let mut estimate = sum.finish(&labels.train, folds.count());
+        if may_fuse(labels, &estimate) {
+            fuse(&mut estimate, &base, &probe_base, &labels.probe)?;
+        }
+        estimates.push(estimate);
     }
     Ok(Scan {
         train_margins: margins(&base, &labels.train),
@@ -208,6 +215,43 @@ pub fn scan<T: Task>(
         base_sweep_seconds,
         seconds: start.elapsed().as_secs_f64(),
     })
+}
+
+/// Whether the loss before the step may be fused in: where the score is a loss itself, and a trusted set
+/// calibrates the count. Held-out samples lose more by memorising in the loss before the step than in
+/// the one after, so that on their null fusing would cost more recall than it brings.
+fn may_fuse(labels: &Labels, estimate: &Estimate) -> bool {
+    estimate.estimator.score == score::After.name() && !labels.trusted.is_empty()
+}
+
+/// Fuses the loss before the step in where the probe shows that the model is as good as its forks.
+fn fuse(
+    estimate: &mut Estimate,
+    base: &Outputs,
+    probe_base: &Outputs,
+    probe_labels: &[usize],
+) -> Result<(), InfluenceError> {
+    let accuracy = probe_base.accuracy(probe_labels);
+    if !fusion::as_good(accuracy, estimate.probe_accuracy, probe_labels.len()) {
+        return Ok(());
+    }
+    let after = Reading {
+        train: std::mem::take(&mut estimate.train),
+        probe: std::mem::take(&mut estimate.probe),
+    };
+    let before = Reading {
+        train: base.losses.clone(),
+        probe: probe_base.losses.clone(),
+    };
+    let fused = fusion::mean(&after, &before)
+        .map_err(|error| InfluenceError::Outputs(format!("cannot fuse losses: {error}")))?;
+    (estimate.train, estimate.probe) = (fused.train, fused.probe);
+    estimate.choices.push(format!(
+        "fused with the loss before the step, whose model is right on {:.1} % of the probe and the forks on {:.1} %",
+        100.0 * accuracy,
+        100.0 * estimate.probe_accuracy
+    ));
+    Ok(())
 }
 
 /// The distinct directions of the estimators: two scores of one direction share its sweeps.
@@ -257,6 +301,8 @@ struct Sums {
     probe: Vec<f32>,
     /// Support for each class of each training sample, K per sample.
     support: Vec<f32>,
+    /// Probe samples that the forks which did not learn from them classify right.
+    right: f64,
     choices: Vec<String>,
 }
 
@@ -268,6 +314,7 @@ impl Sums {
             train: vec![0.0; labels.train.len()],
             probe: vec![0.0; labels.probe.len()],
             support: vec![0.0; labels.train.len() * labels.classes],
+            right: 0.0,
             choices: Vec::new(),
         })
     }
@@ -279,6 +326,7 @@ impl Sums {
         for (&index, score) in held_out.iter().zip(self.score.score(probe)) {
             self.probe[index] = score;
         }
+        self.right += probe.after.accuracy(probe.labels) * held_out.len() as f64;
         self.score.support(train, &mut self.support);
         self.choices.push(choice.to_string());
     }
@@ -297,6 +345,7 @@ impl Sums {
             estimator: self.estimator,
             held_out_null: self.score.held_out_null(),
             train: self.train,
+            probe_accuracy: self.right / self.probe.len().max(1) as f64,
             probe: self.probe,
             suggested,
             choices: self.choices,

@@ -1,0 +1,107 @@
+//! Fusion of two readings of one checkpoint: the loss after the step and the loss before it.
+//!
+//! Where few labels are wrong, the loss of a model that has not memorised yet ranks them as well as
+//! anything, and its errors are not those of the fork: the mean of both is better than either. Where
+//! many are wrong in one way, the model has learnt the wrong classes and its loss is worthless, while
+//! the fork has been taught better. Which of the two it is shows on the probe.
+
+use mirrorwatch_stats::StatsError;
+use mirrorwatch_stats::moments::robust_location_scale;
+
+/// Scores of training and probe samples, in one unit.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) train: Vec<f32>,
+    pub(crate) probe: Vec<f32>,
+}
+
+/// Whether a model that is right on a share `before` of `samples` probe samples is as good as its
+/// fork, which is right on `after` of them: within one standard error.
+pub(crate) fn as_good(before: f64, after: f64, samples: usize) -> bool {
+    let error = (after * (1.0 - after) / samples.max(1) as f64).sqrt();
+    before >= after - error
+}
+
+/// The mean of two readings on a common scale.
+///
+/// Each is standardised by median and scaled MAD of its training scores and compressed by asinh, so that
+/// neither drowns the other in its tail; the mean is expanded again.
+///
+/// # Errors
+///
+/// Scores that cannot be standardised.
+pub(crate) fn mean(a: &Reading, b: &Reading) -> Result<Reading, StatsError> {
+    let (a, b) = (compressed(a)?, compressed(b)?);
+    Ok(Reading {
+        train: expanded_mean(&a.train, &b.train),
+        probe: expanded_mean(&a.probe, &b.probe),
+    })
+}
+
+fn compressed(reading: &Reading) -> Result<Reading, StatsError> {
+    let (location, scale) = robust_location_scale(&reading.train)?;
+    let compress = |scores: &[f32]| -> Vec<f32> {
+        let mut compressed = Vec::with_capacity(scores.len());
+        for &score in scores {
+            compressed.push(((f64::from(score) - location) / scale).asinh() as f32);
+        }
+        compressed
+    };
+    Ok(Reading {
+        train: compress(&reading.train),
+        probe: compress(&reading.probe),
+    })
+}
+
+fn expanded_mean(a: &[f32], b: &[f32]) -> Vec<f32> {
+    let mut mean = Vec::with_capacity(a.len());
+    for (&a, &b) in a.iter().zip(b) {
+        mean.push((0.5 * (a + b)).sinh());
+    }
+    mean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standard_error_decides_who_is_as_good() {
+        // (0.8 · 0.2 / 100)^½ = 0.04.
+        assert!(as_good(0.761, 0.8, 100));
+        assert!(!as_good(0.759, 0.8, 100));
+        assert!(as_good(0.9, 0.8, 100));
+    }
+
+    #[test]
+    fn a_reading_fused_with_itself_is_itself_standardised() {
+        // Median 2, MAD 1: scale 1.4826.
+        let reading = Reading {
+            train: vec![0.0, 1.0, 2.0, 3.0, 9.0],
+            probe: vec![2.0, 4.9652],
+        };
+        let other = Reading {
+            // Another unit of the same thing.
+            train: reading.train.iter().map(|s| 10.0 * s + 7.0).collect(),
+            probe: reading.probe.iter().map(|s| 10.0 * s + 7.0).collect(),
+        };
+        let fused = mean(&reading, &other).unwrap();
+        assert!(fused.train[2].abs() < 1e-5 && fused.probe[0].abs() < 1e-5);
+        assert!((fused.probe[1] - 2.0).abs() < 1e-3, "{fused:?}");
+        assert!((fused.train[4] - 7.0 / 1.4826).abs() < 1e-3, "{fused:?}");
+    }
+
+    #[test]
+    fn a_sample_must_look_bad_in_both_to_stay_on_top() {
+        let a = Reading {
+            train: vec![0.0, 1.0, 2.0, 3.0, 50.0, 60.0],
+            probe: vec![],
+        };
+        let b = Reading {
+            train: vec![0.0, 1.0, 2.0, 3.0, 50.0, 1.5],
+            probe: vec![],
+        };
+        let fused = mean(&a, &b).unwrap();
+        assert!(fused.train[4] > 2.0 * fused.train[5], "{fused:?}");
+    }
+}
