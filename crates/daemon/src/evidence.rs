@@ -2,7 +2,7 @@
 
 use mirrorwatch_influence::{Estimate, Estimator, Scan};
 use mirrorwatch_stats::StatsError;
-use mirrorwatch_stats::moments::robust_location_scale;
+use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
 /// Evidence of one estimator: the weighted running mean of its standardised scores.
 ///
@@ -151,14 +151,7 @@ impl Channel {
         self.held_out_null = estimate.held_out_null;
         self.vote(&estimate.suggested, weight);
         let (location, scale) = robust_location_scale(&estimate.train)?;
-        let standardise = |scores: &[f32]| -> Vec<f32> {
-            let mut standardised = Vec::with_capacity(scores.len());
-            for score in scores {
-                let z = (f64::from(*score) - location) / scale;
-                standardised.push(z.asinh() as f32);
-            }
-            standardised
-        };
+        let standardise = |scores: &[f32]| compressed(scores, location, scale);
         blend(&mut self.train, &standardise(&estimate.train), weight);
         blend(&mut self.probe, &standardise(&estimate.probe), weight);
         Ok(())

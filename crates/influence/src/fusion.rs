@@ -6,7 +6,7 @@
 //! the fork has been taught better. Which of the two it is shows on the probe.
 
 use mirrorwatch_stats::StatsError;
-use mirrorwatch_stats::moments::robust_location_scale;
+use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
 /// Scores of training and probe samples, in one unit.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,25 +31,18 @@ pub(crate) fn as_good(before: f64, after: f64, samples: usize) -> bool {
 ///
 /// Scores that cannot be standardised.
 pub(crate) fn mean(a: &Reading, b: &Reading) -> Result<Reading, StatsError> {
-    let (a, b) = (compressed(a)?, compressed(b)?);
+    let (a, b) = (standardised(a)?, standardised(b)?);
     Ok(Reading {
         train: expanded_mean(&a.train, &b.train),
         probe: expanded_mean(&a.probe, &b.probe),
     })
 }
 
-fn compressed(reading: &Reading) -> Result<Reading, StatsError> {
+fn standardised(reading: &Reading) -> Result<Reading, StatsError> {
     let (location, scale) = robust_location_scale(&reading.train)?;
-    let compress = |scores: &[f32]| -> Vec<f32> {
-        let mut compressed = Vec::with_capacity(scores.len());
-        for &score in scores {
-            compressed.push(((f64::from(score) - location) / scale).asinh() as f32);
-        }
-        compressed
-    };
     Ok(Reading {
-        train: compress(&reading.train),
-        probe: compress(&reading.probe),
+        train: compressed(&reading.train, location, scale),
+        probe: compressed(&reading.probe, location, scale),
     })
 }
 
