@@ -37,6 +37,42 @@ pub struct Levels {
     pub fdr: f64,
     /// 1 − confidence of the lower bound.
     pub alpha: f64,
+    /// Compare a sample with null samples of its own given label only, where there are at least this
+    /// many; none for one null for all.
+    pub per_class: Option<usize>,
+}
+
+/// Samples with verified labels: their scores and labels.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    scores: Vec<f32>,
+    classes: Vec<usize>,
+}
+
+impl Known {
+    /// Conformal p-values of samples with these scores and given labels.
+    fn p_values(
+        &self,
+        scores: &[f32],
+        classes: &[usize],
+        levels: Levels,
+    ) -> Result<Vec<f64>, StatsError> {
+        match levels.per_class {
+            None => conformal::p_values(&self.scores, scores),
+            Some(minimum) => conformal::class_conditional_p_values(
+                &self.scores,
+                &self.classes,
+                scores,
+                classes,
+                minimum,
+            ),
+        }
+    }
+
+    fn extend(&mut self, other: &Known) {
+        self.scores.extend_from_slice(&other.scores);
+        self.classes.extend_from_slice(&other.classes);
+    }
 }
 
 /// What can be said of the labels after a scan.
@@ -91,47 +127,51 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
             channel.estimator
         )
     })?;
-    let scored = scored_samples(labels);
-    let mut null_scores: Vec<f32> = match null {
-        Null::Trusted => labels.trusted.iter().map(|&i| channel.train[i]).collect(),
-        Null::HeldOut | Null::Pooled => channel.probe.clone(),
+    let pick = |samples: &[usize]| Known {
+        scores: samples.iter().map(|&i| channel.train[i]).collect(),
+        classes: samples.iter().map(|&i| labels.train[i]).collect(),
     };
-    let pick =
-        |samples: &[usize]| -> Vec<f32> { samples.iter().map(|&i| channel.train[i]).collect() };
-    let (scores, canaries) = (pick(&scored), pick(&labels.canaries));
-    let mut account = count(
-        null,
-        &null_scores,
-        scored,
-        &scores,
-        labels.train.len(),
-        levels,
-    )
-    .map_err(|error| error.to_string())?;
+    let held_out = Known {
+        scores: channel.probe.clone(),
+        classes: labels.probe.clone(),
+    };
+    let mut known = match null {
+        Null::Trusted => pick(&labels.trusted),
+        Null::HeldOut | Null::Pooled => held_out.clone(),
+    };
+    let scored = scored_samples(labels);
+    let judged = pick(&scored);
+    let samples = labels.train.len();
+    let words = |error: StatsError| error.to_string();
+    let mut account = count(null, &known, scored, &judged, samples, levels).map_err(words)?;
     if null == Null::Trusted && channel.held_out_null && lacks_resolution(&account) {
-        let pooled = [null_scores.as_slice(), &channel.probe].concat();
+        known.extend(&held_out);
         // The bound and the estimate stay with the trusted null, which is exact.
         let (lower_bound, estimate) = (account.lower_bound, account.estimate);
         account = count(
             Null::Pooled,
-            &pooled,
+            &known,
             account.scored,
-            &scores,
-            labels.train.len(),
+            &judged,
+            samples,
             levels,
         )
-        .map_err(|error| error.to_string())?;
+        .map_err(words)?;
         (account.lower_bound, account.estimate) = (lower_bound, estimate);
-        null_scores = pooled;
     }
     account.canaries_found =
-        canaries_found(&account, &null_scores, &canaries).map_err(|error| error.to_string())?;
+        canaries_found(&account, &known, &pick(&labels.canaries), levels).map_err(words)?;
     Ok(account)
 }
 
 /// Canaries whose p-value is at most the largest of a suspect. They take no part in the selection, so
 /// that planting them changes no count.
-fn canaries_found(account: &Account, null: &[f32], canaries: &[f32]) -> Result<usize, StatsError> {
+fn canaries_found(
+    account: &Account,
+    null: &Known,
+    canaries: &Known,
+    levels: Levels,
+) -> Result<usize, StatsError> {
     let mut threshold: Option<f64> = None;
     for (&flag, &p) in account.flags.iter().zip(&account.p_values) {
         if flag {
@@ -141,7 +181,7 @@ fn canaries_found(account: &Account, null: &[f32], canaries: &[f32]) -> Result<u
     let Some(threshold) = threshold else {
         return Ok(0);
     };
-    let p = conformal::p_values(null, canaries)?;
+    let p = null.p_values(&canaries.scores, &canaries.classes, levels)?;
     Ok(p.iter().filter(|&&p| p <= threshold).count())
 }
 
@@ -182,15 +222,16 @@ fn scored_samples(labels: &Labels) -> Vec<usize> {
 
 fn count(
     null: Null,
-    null_scores: &[f32],
+    known: &Known,
     scored: Vec<usize>,
-    scores: &[f32],
+    judged: &Known,
     samples: usize,
     levels: Levels,
 ) -> Result<Account, StatsError> {
-    let p = conformal::p_values(null_scores, scores)?;
-    let selection = fdr::adaptive_benjamini_hochberg(&p, null_scores.len(), levels.fdr)?;
-    let bound = noise_ratio::lower_bound(null_scores, scores, levels.alpha)?;
+    let null_samples = known.scores.len();
+    let p = known.p_values(&judged.scores, &judged.classes, levels)?;
+    let selection = fdr::adaptive_benjamini_hochberg(&p, null_samples, levels.fdr)?;
+    let bound = noise_ratio::lower_bound(&known.scores, &judged.scores, levels.alpha)?;
     let mut p_values = vec![1.0; samples];
     let mut flags = vec![false; samples];
     for (position, &sample) in scored.iter().enumerate() {
@@ -199,14 +240,14 @@ fn count(
     }
     Ok(Account {
         null,
-        null_samples: null_scores.len(),
+        null_samples,
         p_values,
         flags,
         suspects: selection.count,
         expected_false: selection.expected_false,
         min_detectable: fdr::min_detectable(
             scored.len(),
-            null_scores.len(),
+            null_samples,
             levels.fdr,
             selection.clean_share,
         ),

@@ -7,6 +7,7 @@ use super::*;
 const LEVELS: Levels = Levels {
     fdr: 0.1,
     alpha: 0.05,
+    per_class: None,
 };
 /// Repetitions of the rate tests, each with its own seed.
 const REPETITIONS: u64 = 200;
@@ -265,4 +266,33 @@ fn few_wrong_labels_are_judged_on_both_nulls_together() {
     let (evidence, labels) = synthetic(4, 2000, 600, 300, 1500);
     let judged = account(&evidence, &labels, LEVELS).unwrap();
     assert_eq!(judged.null, Null::Trusted);
+}
+
+/// Class 1 is hard: its clean samples score 2 higher. With one null for all, it alone is suspected; judged
+/// by its own kind, nobody is.
+#[test]
+fn a_hard_class_is_judged_by_its_own_kind() {
+    let (mut evidence, mut labels) = synthetic(6, 3000, 0, 1000, 10);
+    evidence.channels[0].held_out_null = false;
+    for (sample, label) in labels.train.iter_mut().enumerate() {
+        // One in twenty: rare among the null samples, too.
+        *label = usize::from(sample % 20 == 0);
+        if *label == 1 {
+            evidence.channels[0].train[sample] += 2.0;
+        }
+    }
+    let one = account(&evidence, &labels, LEVELS).unwrap();
+    let share = |judged: &Account| {
+        let hard = (0..2000).filter(|&i| judged.p_values[i] <= 0.05 && labels.train[i] == 1);
+        hard.count() as f64 / 100.0
+    };
+    assert!(share(&one) > 0.3, "{}", share(&one));
+    let levels = Levels {
+        per_class: Some(30),
+        ..LEVELS
+    };
+    let own = account(&evidence, &labels, levels).unwrap();
+    // Valid within the class now: about 5 % (of 100: more than 15 has probability 4e-5, scipy 1.17.1
+    // binom.sf(15, 100, .05), and the null's own error of 50 samples doubles the spread).
+    assert!(share(&own) < 0.16, "{}", share(&own));
 }

@@ -33,6 +33,13 @@ pub struct ScanOptions {
     #[arg(long, value_name = "ALPHA", default_value_t = 0.05, value_parser = up_to_half)]
     pub alpha: f64,
 
+    /// Judge a sample by null samples of its own given label where there are at least N; 0 = one null for all
+    ///
+    /// Keeps hard classes from being over-reported, and needs a larger null: N of 100 names fewer than
+    /// a tenth of a class at the earliest.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub per_class_null: u32,
+
     /// Samples in a forward batch
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
@@ -78,6 +85,7 @@ impl ScanOptions {
         Levels {
             fdr: self.fdr,
             alpha: self.alpha,
+            per_class: (self.per_class_null > 0).then_some(self.per_class_null as usize),
         }
     }
 }
