@@ -246,7 +246,7 @@ fn a_model_device_or_estimator_that_does_not_fit() {
         &[
             "unknown direction",
             "astrology",
-            "gradient, margin, finetune",
+            "gradient, margin, margin-last-layer, finetune",
         ],
     );
 }

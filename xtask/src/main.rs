@@ -2,8 +2,11 @@
 //!
 //! `cargo xtask test` runs the whole suite as named, timed steps (the table is in [`steps`]);
 //! `cargo xtask tools` fetches the real components the end-to-end tests talk to (the table is in
-//! [`tools`]). CI calls nothing else, so what passes here passes there.
+//! [`tools`]). CI calls nothing else, so what passes here passes there. `cargo xtask bench` measures how
+//! well wrong labels are found.
 
+mod bench;
+mod build;
 mod context;
 mod report;
 mod runner;
@@ -28,7 +31,8 @@ Everyday use:
   cargo xtask test --list                  the steps and what each does
   cargo xtask test --only fmt,clippy       some steps
   cargo xtask test --skip e2e --keep-going all the others, even after a failure
-  cargo xtask tools                        fetch Prometheus and promtool now"
+  cargo xtask tools                        fetch Prometheus and promtool now
+  cargo xtask bench detection --quick      how well wrong labels are found, in two minutes"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -56,6 +60,37 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+
+    /// Measure how well wrong labels are found
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The grid of data sets, noises and seeds; see 'cargo xtask bench detection --help'
+    ///
+    /// Builds the program and starts it with the given arguments; its data set 'tabular' is fetched.
+    /// Results are in the target directory, in 'bench'.
+    #[command(disable_help_flag = true)]
+    Detection(Passed),
+
+    /// cleanlab and AUM on the outputs that 'detection --export' has written, side by side
+    ///
+    /// Runs in a Python environment of its own in the target directory, made on first use.
+    #[command(disable_help_flag = true)]
+    Cleanlab(Passed),
+}
+
+/// Arguments that are passed on.
+#[derive(Args)]
+struct Passed {
+    #[arg(
+        value_name = "ARGS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    arguments: Vec<String>,
 }
 
 /// How to run the suite.
@@ -90,6 +125,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(options) => test(&options),
         Command::Tools { all } => fetch_tools(all),
+        Command::Bench(what) => benchmark(&what),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -125,6 +161,15 @@ fn test(options: &TestOptions) -> Result<bool, String> {
     Ok(report.failed() == 0)
 }
 
+/// Runs a benchmark; true when it passed.
+fn benchmark(what: &Bench) -> Result<bool, String> {
+    let context = Context::new(false, true)?;
+    match what {
+        Bench::Detection(passed) => bench::detection(&context, &passed.arguments),
+        Bench::Cleanlab(passed) => bench::cleanlab(&context, &passed.arguments),
+    }
+}
+
 /// Fetches and shows the tools; true when all that were asked for are there.
 fn fetch_tools(all: bool) -> Result<bool, String> {
     let context = Context::new(false, true)?;
@@ -145,6 +190,18 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_of_benchmarks_are_passed_on() {
+        let parsed = Cli::try_parse_from(["x", "bench", "detection", "--only", "a", "--help"]);
+        let Ok(Cli {
+            command: Command::Bench(Bench::Detection(passed)),
+        }) = parsed
+        else {
+            panic!("the command line was refused");
+        };
+        assert_eq!(passed.arguments, ["--only", "a", "--help"]);
     }
 
     #[test]

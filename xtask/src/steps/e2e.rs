@@ -1,12 +1,8 @@
 //! The end-to-end suite: real processes, a real Prometheus.
 
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use serde_json::Value;
-
 use super::Step;
-use crate::context::{Context, E2E_PACKAGE, shown};
+use crate::build;
+use crate::context::{Context, E2E_PACKAGE};
 use crate::report::Outcome;
 use crate::runner::{self, Set};
 
@@ -33,7 +29,7 @@ fn run(context: &Context) -> Outcome {
     // With `--workspace --tests` rather than `-p`, for the reason given in `runner`: this way the
     // binary is linked from what the unit tests have built.
     let mut build = context.cargo(["build", "--workspace", "--tests", "--bin", EXAMPLE]);
-    let example = match build_executable(&mut build) {
+    let example = match build::executable(&mut build, EXAMPLE) {
         Ok(path) => path,
         Err(why) => return Outcome::Failed(why),
     };
@@ -97,35 +93,6 @@ fn needs(test: &str, tool: &str) -> bool {
     })
 }
 
-/// Builds, and takes the executable's path from what cargo says, wherever its settings put it.
-fn build_executable(command: &mut Command) -> Result<PathBuf, String> {
-    println!("$ {}", shown(command));
-    command
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit());
-    let output = command
-        .output()
-        .map_err(|error| format!("cannot start cargo build: {error}"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "the example {EXAMPLE} does not build ({}); see above",
-            output.status
-        ));
-    }
-    executable(&String::from_utf8_lossy(&output.stdout))
-        .ok_or_else(|| format!("cargo built no executable {EXAMPLE}; is examples/{EXAMPLE} still a package with a main?"))
-}
-
-fn executable(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| {
-            message["target"]["name"] == EXAMPLE && message["profile"]["test"] == false
-        })
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,15 +103,5 @@ mod tests {
         assert!(needs("rules::prometheus_fires", "prometheus"));
         assert!(!needs("exports_prometheus_text", "prometheus"));
         assert!(!needs("prometheus", "prometheus"));
-    }
-
-    #[test]
-    fn the_executable_is_the_program_and_not_its_tests() {
-        let messages = r#"
-{"reason":"compiler-artifact","target":{"name":"quickstart"},"profile":{"test":true},"executable":"/t/deps/quickstart-1"}
-{"reason":"compiler-artifact","target":{"name":"other"},"profile":{"test":false},"executable":"/t/other"}
-{"reason":"compiler-artifact","target":{"name":"quickstart"},"profile":{"test":false},"executable":"/t/quickstart"}
-"#;
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/quickstart")));
     }
 }

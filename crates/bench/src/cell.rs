@@ -1,0 +1,198 @@
+//! One cell, from its data to its record.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use mirrorwatch::stock::Net;
+use mirrorwatch_daemon::evidence::Evidence;
+use mirrorwatch_daemon::sources::Sources;
+use mirrorwatch_influence::scan;
+
+use crate::count::Counter;
+use crate::export;
+use crate::grid::Cell;
+use crate::methods::{self, Moment, OutOfSample, Trained};
+use crate::phases::{Phase, is_scanned};
+use crate::product::Product;
+use crate::record::{Checkpoint, FORMAT, Record, Seconds};
+use crate::setup::Setup;
+use crate::train::Trainer;
+
+/// Noises for which every annotator's count is of interest: one to blame, and nobody to blame.
+const WITH_SOURCES: [&str; 2] = ["none", "annotator:"];
+
+/// Where a cell finds its data and puts what it writes.
+pub struct Places<'a> {
+    /// Directory of the data set; none where it is built in.
+    pub data: Option<&'a Path>,
+    /// Directory for files that are needed meanwhile.
+    pub work: &'a Path,
+    /// Directory for outputs and labels, for other programs; none where they are not wanted.
+    pub export: Option<&'a Path>,
+}
+
+/// What is known of a training after its last epoch.
+struct Watched {
+    checkpoints: Vec<Checkpoint>,
+    /// The model at each of them.
+    models: Vec<Net>,
+    /// The margins of the training samples at each of them, with its epoch.
+    margins: Vec<(usize, Vec<f32>)>,
+    seconds: Seconds,
+}
+
+/// Runs a cell; `tell` is told what is being done.
+///
+/// # Errors
+///
+/// What kept it from its end, in words.
+pub fn run(cell: &Cell, places: &Places<'_>, tell: &dyn Fn(&str)) -> Result<Record, String> {
+    let start = Instant::now();
+    tell("data");
+    let setup = Setup::new(cell, places.data, places.work)?;
+    let product = Product::new()?;
+    let mut watched = watch(cell, &setup, &product, tell)?;
+    let accuracies: Vec<f64> = watched
+        .checkpoints
+        .iter()
+        .map(|checkpoint| checkpoint.probe_accuracy)
+        .collect();
+    let phases: Vec<(Phase, usize)> = Phase::ALL
+        .map(|phase| (phase, phase.checkpoint(&accuracies)))
+        .to_vec();
+
+    tell("out-of-sample");
+    let after = Instant::now();
+    let best = watched.checkpoints[Phase::Best.checkpoint(&accuracies)].epoch;
+    let out_of_sample = OutOfSample::new(&setup, &cell.settings, best)?;
+    watched.seconds.out_of_sample = after.elapsed().as_secs_f64();
+    tell("slow methods");
+    let after = Instant::now();
+    let trained = Trained {
+        setup: &setup,
+        settings: &cell.settings,
+        models: phases
+            .iter()
+            .map(|&(phase, position)| {
+                let epoch = watched.checkpoints[position].epoch;
+                (phase, epoch, &watched.models[position])
+            })
+            .collect(),
+        margins: &watched.margins,
+        out_of_sample: &out_of_sample,
+    };
+    let once = methods::once(&trained)?;
+    let slow = methods::slow(&trained)?;
+    if let Some(directory) = places.export {
+        export::write(directory, &trained)?;
+    }
+    watched.seconds.after = after.elapsed().as_secs_f64();
+    watched.seconds.total = start.elapsed().as_secs_f64();
+    Ok(Record {
+        format: FORMAT,
+        settings: cell.settings.clone(),
+        name: cell.name(),
+        group: cell.group(),
+        revision: crate::revision(),
+        product: product.describe(),
+        threads: rayon::current_num_threads(),
+        samples: setup.wrong.len(),
+        wrong: setup.wrong.iter().filter(|wrong| **wrong).count(),
+        probe: setup.labels.probe.len(),
+        trusted: setup.labels.trusted.len(),
+        classes: setup.labels.classes,
+        checkpoints: watched.checkpoints,
+        phases: phases.into_iter().collect(),
+        once,
+        slow,
+        seconds: watched.seconds,
+    })
+}
+
+/// Trains, and scans as the sidecar would.
+fn watch(
+    cell: &Cell,
+    setup: &Setup,
+    product: &Product,
+    tell: &dyn Fn(&str),
+) -> Result<Watched, String> {
+    let settings = &cell.settings;
+    let (samples, probe) = (setup.labels.train.len(), setup.labels.probe.len());
+    let mut own = Evidence::new(&product.config.estimators[..product.own], samples, probe);
+    let mut all = Evidence::new(&product.config.estimators, samples, probe);
+    let counter = Counter {
+        setup,
+        levels: product.levels,
+        sources: WITH_SOURCES
+            .iter()
+            .any(|noise| settings.noise.starts_with(noise))
+            .then(|| Sources::read(&setup.task, samples)),
+    };
+    let mut best_accuracy = 0.0f64;
+    let mut watched = Watched {
+        checkpoints: Vec::new(),
+        models: Vec::new(),
+        margins: Vec::new(),
+        seconds: Seconds::default(),
+    };
+    let mut trainer = Trainer::new(&setup.task, (0..samples).collect(), settings, settings.seed);
+    for epoch in 1..=settings.epochs {
+        tell(&format!("epoch {epoch} of {}", settings.epochs));
+        let start = Instant::now();
+        let train_loss = trainer.epoch()?;
+        watched.seconds.training += start.elapsed().as_secs_f64();
+        if !is_scanned(epoch, settings.epochs) {
+            continue;
+        }
+        let model = trainer.model();
+        let scanned = scan(
+            &setup.task,
+            &model,
+            &setup.labels,
+            &product.config,
+            &|_| (),
+            &AtomicBool::new(false),
+        )
+        .map_err(|error| error.to_string())?;
+        watched.seconds.scans += scanned.seconds;
+        best_accuracy = best_accuracy.max(scanned.probe_accuracy);
+        for (evidence, scan) in [(&mut own, &product.own(&scanned)), (&mut all, &scanned)] {
+            evidence
+                .add(scan, epoch as u64, setup.labels.classes)
+                .map_err(|error| error.to_string())?;
+        }
+        let moment = Moment {
+            scan: &scanned,
+            product: &own,
+            all: &all,
+        };
+        let fitted = scanned.train_margins.iter().filter(|m| **m > 0.0).count();
+        watched.checkpoints.push(Checkpoint {
+            epoch,
+            train_loss,
+            probe_loss: scanned.probe_loss,
+            probe_accuracy: scanned.probe_accuracy,
+            fitted: fitted as f64 / samples.max(1) as f64,
+            scan_seconds: scanned.seconds,
+            base_sweep_seconds: scanned.base_sweep_seconds,
+            choices: scanned
+                .estimates
+                .iter()
+                .map(|e| (e.estimator.to_string(), e.choices.clone()))
+                .collect(),
+            ranks: methods::at_checkpoint(setup, &moment),
+            counts: counter.counts(&own, best_accuracy)?,
+        });
+        watched.models.push(model);
+        watched.margins.push((epoch, scanned.train_margins));
+    }
+    if watched.checkpoints.is_empty() {
+        return Err("there is nothing to measure without an epoch".to_string());
+    }
+    Ok(watched)
+}
+
+#[cfg(test)]
+#[path = "cell_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! How well mirrorwatch finds wrong labels, beside other methods, over a grid of data sets, noises and
+//! seeds.
+//!
+//! ```text
+//! grid ─► cell: data + noise ─► training ─► scan, evidence, account (the product's own, its defaults)
+//!                                  │                     └─► figures ─► target/bench/detection/cells
+//!                                  └─► other methods ──────────┘               └─► detection.json, .md
+//! ```
+//!
+//! `cargo xtask bench detection` builds and runs it. Cells that are done are not done again, so it may be
+//! interrupted at any time.
+//!
+//! A new method is a function below [`methods`] and a line there; a new data set or noise is a line in
+//! [`datasets`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cell;
+mod count;
+mod datasets;
+mod detection;
+mod digits;
+mod export;
+mod grid;
+mod labels;
+mod methods;
+mod options;
+mod phases;
+mod product;
+mod progress;
+mod record;
+mod report;
+mod setup;
+mod store;
+mod train;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measure how well wrong labels are found.
+#[derive(Parser)]
+#[command(name = "mirrorwatch-bench", bin_name = "cargo xtask bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the grid of data sets, noises and seeds, and put all results into tables
+    Detection(Box<options::Options>),
+    /// Turn scikit-learn's digits.csv.gz into the IDX files of the data set `tabular`
+    #[command(hide = true)]
+    Digits {
+        /// The file sklearn/datasets/data/digits.csv.gz
+        csv: PathBuf,
+        /// Where to put the IDX files
+        directory: PathBuf,
+    },
+}
+
+/// The project's revision, as the xtask tells it; empty where it does not.
+fn revision() -> String {
+    std::env::var("MIRRORWATCH_BENCH_REVISION").unwrap_or_default()
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Detection(options) => detection::run(&options),
+        Command::Digits { csv, directory } => digits::convert(&csv, &directory),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}
