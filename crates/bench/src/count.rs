@@ -54,7 +54,7 @@ impl Counter<'_> {
             Ok(account) => account,
             Err(reason) => return Ok(refused(setup, labels, reason)),
         };
-        let refusal = refusal(&account, labels, best_accuracy);
+        let refusal = refusal(&account, labels, best_accuracy, evidence.checkpoints);
         if refusal.is_some() {
             account.name_nobody();
         }

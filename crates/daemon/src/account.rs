@@ -15,7 +15,8 @@ pub enum Null {
     /// The cross-fitted probe: valid, but loses power as the model memorises.
     HeldOut,
     /// Both together, where the trusted set alone is too small to show as few wrong labels as there
-    /// seem to be: on the safe side like the held-out null, with the resolution of both.
+    /// seem to be, and the held-out samples look no easier than the trusted ones: on the safe side
+    /// like the held-out null, with the resolution of both.
     Pooled,
 }
 
@@ -67,6 +68,49 @@ impl Known {
                 minimum,
             ),
         }
+    }
+
+    /// The size of the largest null that any sample with these given labels is compared with.
+    fn resolution(&self, classes: &[usize], levels: Levels) -> usize {
+        let all = self.scores.len();
+        let Some(minimum) = levels.per_class else {
+            return all;
+        };
+        let mut own = std::collections::BTreeMap::new();
+        for &class in &self.classes {
+            *own.entry(class).or_insert(0usize) += 1;
+        }
+        let of = |class: &usize| match own.get(class) {
+            Some(&count) if count >= minimum.max(1) => count,
+            _ => all,
+        };
+        classes.iter().map(of).max().unwrap_or(all)
+    }
+
+    /// Whether the scores of `other` reach as high as these, within one standard error, at the
+    /// thresholds that a fifth and a tenth of these reach.
+    ///
+    /// A held-out set is on the safe side only if it does: one without hard samples would let every
+    /// hard training sample look wrong.
+    fn is_reached_by(&self, other: &Known) -> bool {
+        let (n, m) = (self.scores.len(), other.scores.len());
+        let mut sorted = self.scores.clone();
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        for part in [5, 10] {
+            let Some(&threshold) = sorted.get((n / part).saturating_sub(1)) else {
+                return false;
+            };
+            let share = |known: &Known, of: usize| {
+                let reach = known.scores.iter().filter(|s| **s >= threshold).count();
+                reach as f64 / of.max(1) as f64
+            };
+            let (ours, theirs) = (share(self, n), share(other, m));
+            let error = (ours * (1.0 - ours) * (1.0 / n as f64 + 1.0 / m.max(1) as f64)).sqrt();
+            if theirs < ours - error {
+                return false;
+            }
+        }
+        true
     }
 
     fn extend(&mut self, other: &Known) {
@@ -144,7 +188,11 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
     let samples = labels.train.len();
     let words = |error: StatsError| error.to_string();
     let mut account = count(null, &known, scored, &judged, samples, levels).map_err(words)?;
-    if null == Null::Trusted && channel.held_out_null && lacks_resolution(&account) {
+    if null == Null::Trusted
+        && channel.held_out_null
+        && lacks_resolution(&account)
+        && known.is_reached_by(&held_out)
+    {
         known.extend(&held_out);
         // The bound and the estimate stay with the trusted null, which is exact.
         let (lower_bound, estimate) = (account.lower_bound, account.estimate);
@@ -247,7 +295,7 @@ fn count(
         expected_false: selection.expected_false,
         min_detectable: fdr::min_detectable(
             scored.len(),
-            null_samples,
+            known.resolution(&judged.classes, levels),
             levels.fdr,
             selection.clean_share,
         ),

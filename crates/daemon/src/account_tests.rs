@@ -248,14 +248,17 @@ fn canaries_are_found_but_never_counted() {
 #[test]
 fn few_wrong_labels_are_judged_on_both_nulls_together() {
     // Of 1,900 judged samples, 100 are wrong; 100 trusted ones can show no fewer than about 180 suspects.
-    let (evidence, labels) = synthetic(4, 2000, 100, 100, 1500);
+    let (mut evidence, labels) = synthetic(4, 2000, 100, 100, 1500);
+    for score in &mut evidence.channels[0].probe {
+        // Held-out samples look a little worse than those that training has seen.
+        *score += 0.2;
+    }
     let judged = account(&evidence, &labels, LEVELS).unwrap();
     assert_eq!((judged.null, judged.null_samples), (Null::Pooled, 1600));
     assert!(judged.min_detectable < 20, "{}", judged.min_detectable);
     assert!(judged.suspects > 20, "{}", judged.suspects);
 
     // A score that no held-out null is valid for stays with the trusted one, and names nobody.
-    let mut evidence = evidence;
     evidence.channels[0].held_out_null = false;
     let alone = account(&evidence, &labels, LEVELS).unwrap();
     assert_eq!((alone.null, alone.suspects), (Null::Trusted, 0));
@@ -295,4 +298,41 @@ fn a_hard_class_is_judged_by_its_own_kind() {
     // Valid within the class now: about 5 % (of 100: more than 15 has probability 4e-5, scipy 1.17.1
     // binom.sf(15, 100, .05), and the null's own error of 50 samples doubles the spread).
     assert!(share(&own) < 0.16, "{}", share(&own));
+}
+
+/// A probe without hard samples would let every hard training sample look wrong: it is not pooled.
+#[test]
+fn an_easy_probe_is_not_pooled() {
+    let (mut evidence, labels) = synthetic(4, 2000, 100, 100, 1500);
+    for score in &mut evidence.channels[0].probe {
+        *score -= 0.6;
+    }
+    let judged = account(&evidence, &labels, LEVELS).unwrap();
+    assert_eq!((judged.null, judged.suspects), (Null::Trusted, 0));
+}
+
+/// 20 classes, 1,000 trusted samples, 50 of each class: the smallest p-value of a sample is 1/51, so that fewer than
+/// 1,000 / (0.1 · 51) = 196.1 of the 1,000 judged ones are never named, if all are clean.
+#[test]
+fn a_null_per_class_says_how_little_it_resolves() {
+    let (mut evidence, mut labels) = synthetic(8, 2000, 0, 1000, 10);
+    evidence.channels[0].held_out_null = false;
+    labels.classes = 20;
+    for (sample, label) in labels.train.iter_mut().enumerate() {
+        *label = sample % 20;
+    }
+    labels.probe = vec![0; 10];
+    let per_class = |minimum| Levels {
+        per_class: minimum,
+        ..LEVELS
+    };
+    let own = account(&evidence, &labels, per_class(Some(50))).unwrap();
+    assert!(
+        (180..=197).contains(&own.min_detectable),
+        "{}",
+        own.min_detectable
+    );
+    // Classes with fewer than the minimum fall back on all 1,000.
+    let all = account(&evidence, &labels, per_class(Some(51))).unwrap();
+    assert!(all.min_detectable <= 10, "{}", all.min_detectable);
 }

@@ -1,7 +1,7 @@
 //! The hub: what the daemon knows at this moment, shared by its threads, the metrics and the pages.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::summary::Summary;
@@ -9,8 +9,8 @@ use crate::summary::Summary;
 /// What is known of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunView {
-    /// Summaries of the scans so far, in order; the last one is the current count.
-    pub summaries: Vec<Summary>,
+    /// Summary of the last scan: the current count.
+    pub summary: Option<Arc<Summary>>,
     /// Whether the training said that it has finished.
     pub finished: bool,
     /// Whether, after that, everything it published was seen.
@@ -24,7 +24,7 @@ pub struct RunView {
 impl RunView {
     /// When the run last gave a sign of life, in Unix seconds; none when nothing is known yet.
     fn last_sign(&self) -> Option<f64> {
-        let scanned = self.summaries.last().map_or(0.0, |s| s.scanned_time);
+        let scanned = self.summary.as_ref().map_or(0.0, |s| s.scanned_time);
         let last = self.updated.max(scanned);
         (last > 0.0).then_some(last)
     }

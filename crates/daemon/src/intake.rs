@@ -12,7 +12,7 @@ use mirrorwatch_checkpoint::{
     CheckpointError, Found, Key, Listing, STATUS_FILE, Spooled, list_checkpoints, list_runs, spool,
 };
 
-use crate::hub::Hub;
+use crate::hub::{Hub, now};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::runs::{Runs, lock};
@@ -32,6 +32,10 @@ const FINISHED_LIMIT: usize = 64;
 /// No training publishes more checkpoints. A manifest that claims a higher number is taken like any
 /// other, but says nothing of what is missing before it.
 const HIGHEST_SEQUENCE: u64 = 1_000_000;
+
+/// Reasons for skipping that decide what a restart may take for granted.
+const REPEATED: &str = "repeated";
+const SUPERSEDED: &str = "superseded";
 
 /// Turns listings into jobs.
 pub struct Intake {
@@ -68,6 +72,36 @@ pub struct Taken {
     sequences: BTreeMap<String, BTreeSet<u64>>,
     /// Numbers that were not there at the last listing; counted when the next confirms it.
     gaps: BTreeSet<(String, u64)>,
+}
+
+impl Taken {
+    /// Takes over what an earlier process noted.
+    fn remember(&mut self, entry: &Entry) {
+        let seen = self.sequences.entry(entry.instance.clone()).or_default();
+        // A repeated checkpoint has the key of the one it repeats, which may not be scanned yet.
+        let repeated = matches!(&entry.outcome, Outcome::Skipped(reason) if reason == REPEATED);
+        if !repeated {
+            self.keys.insert(entry.key.clone());
+        }
+        if entry.sequence > HIGHEST_SEQUENCE {
+            return;
+        }
+        if passed_the_queue(&entry.outcome) {
+            // The queue is in order: what is missing below it was dealt with, missed or refused.
+            seen.extend(1..=entry.sequence);
+        } else {
+            seen.insert(entry.sequence);
+        }
+    }
+}
+
+/// Whether a checkpoint with this outcome waited in the queue, and so came after all before it.
+fn passed_the_queue(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Scanned => true,
+        Outcome::Skipped(reason) => reason == SUPERSEDED,
+        Outcome::Failed(stage, _) => stage != "spool",
+    }
 }
 
 impl Intake {
@@ -121,7 +155,12 @@ impl Intake {
             settled = finished && view.finished && fresh == 0;
             view.finished = finished;
             view.settled = settled;
-            view.updated = updated;
+            // Without a readable status, the first sight is the only sign of life there is.
+            if updated > 0.0 {
+                view.updated = updated;
+            } else if view.updated <= 0.0 {
+                view.updated = now();
+            }
         });
         finished && !settled
     }
@@ -134,12 +173,7 @@ impl Intake {
         let mut taken = Taken::default();
         let state = self.runs.open(run);
         for entry in &lock(&state).ledger {
-            taken.keys.insert(entry.key.clone());
-            let seen = taken.sequences.entry(entry.instance.clone()).or_default();
-            // What is missing below it was counted as missed or refused by that process.
-            if entry.sequence <= HIGHEST_SEQUENCE {
-                seen.extend(1..=entry.sequence);
-            }
+            taken.remember(entry);
         }
         self.taken.insert(run.to_string(), taken);
     }
@@ -178,8 +212,8 @@ impl Intake {
                 // A step's checkpoint published again at the end of its epoch, for instance.
                 tracing::info!(run, checkpoint = %found.key(), "skipped, published twice");
                 self.metrics.seen.inc();
-                self.metrics.skip("repeated");
-                let outcome = Outcome::Skipped("repeated".to_string());
+                self.metrics.skip(REPEATED);
+                let outcome = Outcome::Skipped(REPEATED.to_string());
                 self.runs.note(run, found_entry(found, outcome));
             }
         }
@@ -226,8 +260,8 @@ impl Intake {
                 let limit = if finished { FINISHED_LIMIT } else { self.limit };
                 for old in self.queue.push(run, job, limit) {
                     tracing::info!(run, checkpoint = %old.spooled.key(), "skipped, a newer checkpoint is waiting");
-                    self.metrics.skip("superseded");
-                    self.note(&old, Outcome::Skipped("superseded".to_string()));
+                    self.metrics.skip(SUPERSEDED);
+                    self.note(&old, Outcome::Skipped(SUPERSEDED.to_string()));
                 }
             }
             Err(CheckpointError::Vanished { .. }) => {

@@ -66,7 +66,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         .map_err(|error| DaemonError::Option(error.to_string()))?;
     let mut account =
         account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
-    let refusal = refusal(&account, &labels, scanned.probe_accuracy);
+    let refusal = refusal(&account, &labels, scanned.probe_accuracy, 1);
     if refusal.is_some() {
         account.name_nobody();
     }
@@ -101,12 +101,16 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     } else {
         if let Some(refusal) = &refusal {
             text.push_str(&format!("no count: {}\n", refusal.message));
+        } else {
+            text.push_str(&format!(
+                "{} of {} labels are suspicious (at most {:.0} of them expected to be right)\n",
+                account.suspects,
+                account.scored.len(),
+                account.expected_false,
+            ));
         }
         text.push_str(&format!(
-            "{} of {} labels are suspicious (at most {:.0} of them expected to be right)\nat least {:.1} % are wrong with {:.0} % confidence, best estimate {:.1} %\n{} null of {} samples; {}\n",
-            account.suspects,
-            account.scored.len(),
-            account.expected_false,
+            "at least {:.1} % are wrong with {:.0} % confidence, best estimate {:.1} %\n{} null of {} samples; {}\n",
             100.0 * account.lower_bound,
             100.0 * (1.0 - args.scan.alpha),
             100.0 * account.estimate,

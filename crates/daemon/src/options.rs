@@ -35,8 +35,8 @@ pub struct ScanOptions {
 
     /// Judge a sample by null samples of its own given label where there are at least N; 0 = one null for all
     ///
-    /// Keeps hard classes from being over-reported, and needs a larger null: N of 100 names fewer than
-    /// a tenth of a class at the earliest.
+    /// Keeps hard classes from being over-reported, and needs a larger null: with 100 null samples of a
+    /// class nobody is named until about a tenth of all samples can be.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub per_class_null: u32,
 
@@ -126,7 +126,7 @@ pub struct WatchArgs {
     pub max_checkpoint_mib: u64,
 
     /// Forget a run's metrics after this many hours without a sign of life from its training
-    #[arg(long, value_name = "HOURS", default_value_t = 24.0)]
+    #[arg(long, value_name = "HOURS", default_value_t = 24.0, value_parser = above_zero)]
     pub expire_hours: f64,
 
     /// Export suspects by given and suggested class, the N largest pairs; 0 = none
@@ -201,6 +201,14 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// A finite number above 0.
+fn above_zero(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("must be a number above 0".to_string()),
+    }
 }
 
 /// A number strictly between 0 and 1.

@@ -108,7 +108,7 @@ impl Pages {
 
 fn row(run: &str, view: &RunView) -> String {
     let mut row = format!("<tr><th scope=row>{}</th>", escape(run));
-    match view.summaries.last() {
+    match view.summary.as_deref() {
         Some(summary) => {
             let _ = write!(
                 row,

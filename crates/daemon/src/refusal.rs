@@ -24,13 +24,19 @@ pub const REASONS: [&str; 2] = ["model-at-chance", "null-too-small"];
 /// Chance that a model that knows nothing passes as one that does.
 const LEVEL: f64 = 0.01;
 
-/// Looks for a reason not to count. `best_accuracy`: the best probe accuracy of all scanned checkpoints.
-pub fn refusal(account: &Account, labels: &Labels, best_accuracy: f64) -> Option<Refusal> {
-    at_chance(labels, best_accuracy).or_else(|| too_small(account))
+/// Looks for a reason not to count. `best_accuracy`: the best probe accuracy of the `checkpoints` scanned
+/// so far.
+pub fn refusal(
+    account: &Account,
+    labels: &Labels,
+    best_accuracy: f64,
+    checkpoints: u32,
+) -> Option<Refusal> {
+    at_chance(labels, best_accuracy, checkpoints).or_else(|| too_small(account))
 }
 
 /// A model that guesses the most frequent class is right as often as that class occurs.
-fn at_chance(labels: &Labels, best_accuracy: f64) -> Option<Refusal> {
+fn at_chance(labels: &Labels, best_accuracy: f64, checkpoints: u32) -> Option<Refusal> {
     let mut counts = vec![0usize; labels.classes];
     for &label in &labels.probe {
         counts[label] += 1;
@@ -39,7 +45,8 @@ fn at_chance(labels: &Labels, best_accuracy: f64) -> Option<Refusal> {
     let chance = counts.iter().max().copied().unwrap_or(0) as f64 / trials.max(1) as f64;
     let right = (best_accuracy * trials as f64).round() as usize;
     let tail = binomial::upper_tail(trials, right, chance).unwrap_or(1.0);
-    (tail > LEVEL).then(|| Refusal {
+    // Each checkpoint was a chance to be lucky.
+    (tail * f64::from(checkpoints.max(1)) > LEVEL).then(|| Refusal {
         reason: REASONS[0].to_string(),
         message: format!(
             "the model is right on {:.1} % of the probe, which guessing explains ({:.1} %); wait for it to learn, or check that probe and training set have the same classes",
@@ -95,7 +102,7 @@ mod tests {
     }
 
     fn reason(account: &Account, labels: &Labels, accuracy: f64) -> Option<String> {
-        refusal(account, labels, accuracy).map(|refusal| refusal.reason)
+        refusal(account, labels, accuracy, 1).map(|refusal| refusal.reason)
     }
 
     /// scipy 1.17.1: `binom.sf(61, 100, .5)` = .0105, `binom.sf(62, 100, .5)` = .0060.
@@ -108,6 +115,8 @@ mod tests {
             Some("model-at-chance")
         );
         assert_eq!(reason(&fine, &even, 0.63), None);
+        // Of twenty checkpoints, one is as lucky as that by guessing.
+        assert!(refusal(&fine, &even, 0.63, 20).is_some());
         // Nine in ten are of one class: .9 is what guessing gives.
         let uneven = labels((0..100).map(|i| usize::from(i < 10)).collect());
         assert_eq!(
@@ -120,7 +129,7 @@ mod tests {
     fn a_null_has_to_be_able_to_show_something() {
         let even = labels((0..100).map(|i| i % 2).collect());
         assert_eq!(reason(&account(50), &even, 0.9), None);
-        let refused = refusal(&account(51), &even, 0.9).unwrap();
+        let refused = refusal(&account(51), &even, 0.9, 1).unwrap();
         assert_eq!(refused.reason, "null-too-small");
         assert_eq!(
             refused.message,

@@ -45,7 +45,7 @@ pub struct SampleScore {
     pub given: usize,
     /// Accumulated score; larger = more suspicious.
     pub score: f32,
-    /// Conformal p-value; 1 for trusted samples.
+    /// Conformal p-value; 1 for trusted samples and canaries.
     pub p_value: f64,
     /// Whether it is a suspect.
     pub flagged: bool,

@@ -68,8 +68,8 @@ impl Runs {
             return state.clone();
         }
         let loaded = self.load(run);
-        let summaries = loaded.summaries.clone();
-        self.hub.update_run(run, |view| view.summaries = summaries);
+        let last = loaded.summaries.last().cloned().map(Arc::new);
+        self.hub.update_run(run, |view| view.summary = last);
         let state = Arc::new(Mutex::new(loaded));
         states.insert(run.to_string(), state.clone());
         state

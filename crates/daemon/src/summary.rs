@@ -33,7 +33,7 @@ pub struct SourceCount {
     pub expected_suspects: f64,
     /// Bound on the chance of so many suspects or more.
     pub p_value: f64,
-    /// Whether the source stands out, after allowing for the number of sources.
+    /// Whether the source stands out at this scan, after allowing for the number of sources.
     pub flagged: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct Summary {
     pub train_loss: Option<f64>,
     /// Training samples.
     pub samples: usize,
-    /// Training samples that were judged: all but the trusted ones.
+    /// Training samples that were judged: all but trusted ones and canaries.
     pub scored_samples: usize,
     /// Probe samples.
     pub probe: usize,
@@ -116,9 +116,17 @@ pub struct Summary {
 pub const SUMMARY_SCHEMA: u32 = 1;
 
 impl Summary {
-    /// The share of canaries that was found: recall, measured. None without canaries.
+    /// Drops what only the last summary of a run is asked for and may be long.
+    pub fn forget_lists(&mut self) {
+        self.class_pairs = Vec::new();
+        self.sources = Vec::new();
+    }
+
+    /// The share of canaries that was found: recall, measured. None without canaries or when nobody is
+    /// named for another reason.
     pub fn canary_recall(&self) -> Option<f64> {
-        (self.canaries > 0).then(|| self.canaries_found as f64 / self.canaries as f64)
+        (self.canaries > 0 && self.refusal.is_none())
+            .then(|| self.canaries_found as f64 / self.canaries as f64)
     }
 
     /// The share of suspects that is wrong, as far as canaries tell: recall times the estimated number

@@ -48,6 +48,9 @@ pub struct Worker<T: Task> {
     pub cancel: Arc<AtomicBool>,
 }
 
+/// The stage at which results are written.
+const EXPORT: &str = "export";
+
 /// The stage that failed and what went wrong.
 type Failure = (&'static str, String);
 
@@ -90,8 +93,11 @@ impl<T: Task> Worker<T> {
         self.hub.update_run(&job.run, |view| {
             view.last_error = format!("{checkpoint}: {message}")
         });
-        self.runs.note(&job.run, entry(job, outcome));
-        self.runs.save(&job.run);
+        // With results that could not be written, evidence and ledger are settled already.
+        if stage != EXPORT {
+            self.runs.note(&job.run, entry(job, outcome));
+            self.runs.save(&job.run);
+        }
     }
 
     fn process(&self, job: &Job) -> Result<(), Failure> {
@@ -131,7 +137,12 @@ impl<T: Task> Worker<T> {
             .map_err(|error| failed("account")(&error))?;
         let mut account = account(&evidence, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;
-        let refusal = refusal(&account, &self.labels, best_accuracy(&state, &scanned));
+        let refusal = refusal(
+            &account,
+            &self.labels,
+            best_accuracy(&state, &scanned),
+            evidence.checkpoints,
+        );
         if refusal.is_some() {
             account.name_nobody();
         }
@@ -179,7 +190,7 @@ impl<T: Task> Worker<T> {
             base_sweep_seconds: scanned.base_sweep_seconds,
         };
         self.keep(job, evidence, &account, summary)
-            .map_err(|error| failed("export")(&error))
+            .map_err(|error| failed(EXPORT)(&error))
     }
 
     /// Writes the results, then the state, then shows the count.
@@ -196,19 +207,26 @@ impl<T: Task> Worker<T> {
             .then(|| results::scores(&self.labels, &evidence, account));
         let directory = self.runs.directory(&job.run);
         let paths = Paths::new(&directory, summary.epoch, summary.step);
-        // Results first: whoever is killed in between scans this checkpoint again and writes them
-        // again, while evidence that is counted twice could not be taken back.
+        // Results first: whoever is killed in between scans this checkpoint again, if it is still
+        // there, and writes them again, while evidence counted twice could not be taken back.
         let written = results::write(&paths, &summary, &suspects, scores.as_deref());
+        let outcome = match &written {
+            Ok(()) => Outcome::Scanned,
+            Err(error) => Outcome::Failed(EXPORT.to_string(), error.to_string()),
+        };
         let state = self.runs.open(&job.run);
         {
             let mut state = lock(&state);
+            for earlier in &mut state.summaries {
+                earlier.forget_lists();
+            }
             state.evidence = evidence;
-            state.ledger.push(entry(job, Outcome::Scanned));
+            state.ledger.push(entry(job, outcome));
             state.summaries.push(summary.clone());
         }
         self.runs.save(&job.run);
         self.hub.update_run(&job.run, |view| {
-            view.summaries.push(summary.clone());
+            view.summary = Some(Arc::new(summary.clone()));
             view.last_error.clear();
         });
         if written.is_ok() {

@@ -169,6 +169,7 @@ pub fn scan<T: Task>(
                 device: &config.device,
                 batch_size: config.batch_size,
                 seed: config.seed.wrapping_add(fold as u64),
+                progress,
                 cancel,
             })?;
             let after = sweep(

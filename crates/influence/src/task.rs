@@ -148,6 +148,12 @@ impl Labels {
                 "training sample {both} is trusted and a canary; a label cannot be verified and wrong on purpose, remove it from one of the two"
             )));
         }
+        if trusted.len() + canaries.len() >= train.len() {
+            return Err(InfluenceError::Data(format!(
+                "all {} training samples are trusted or canaries; nothing is left to judge, name fewer",
+                train.len()
+            )));
+        }
         Ok(Self {
             classes,
             train,

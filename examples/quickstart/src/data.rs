@@ -128,6 +128,11 @@ impl Source {
         })
     }
 
+    /// Training samples before any limit.
+    pub fn available(&self) -> usize {
+        self.available
+    }
+
     /// Keeps the first `n` training samples; all of them where there are fewer.
     pub fn limit(&mut self, n: usize) -> Result<(), DataError> {
         if n == 0 {

@@ -118,9 +118,7 @@ fn open_source(options: &Options) -> Result<Source, String> {
         None => Source::embedded(),
     }
     .map_err(|e| e.to_string())?;
-    if options.truth.is_none()
-        && let Some(limit) = options.train_limit
-    {
+    if let Some(limit) = options.train_limit {
         source.limit(limit).map_err(|e| e.to_string())?;
     }
     Ok(source)
@@ -229,10 +227,31 @@ fn stock_args(
         train_limit: Some(labels.given.len()),
         trusted: write_indices(&labels.trusted, &work.join("data/trusted.txt"))?,
         canaries: write_indices(&labels.canaries, &work.join("data/canaries.txt"))?,
-        sources: options.sources.clone(),
+        sources: limited_sources(options, source, &work.join("data/sources.txt"))?,
         classes: Some(source.classes),
         class_names: source.class_names.clone(),
     })
+}
+
+/// The sources of the samples that are left by `--train-limit`; what the sidecar refuses stays as it is.
+fn limited_sources(
+    options: &Options,
+    source: &Source,
+    path: &Path,
+) -> Result<Option<PathBuf>, String> {
+    let Some(from) = &options.sources else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(from)
+        .map_err(|error| format!("cannot read {}: {error}", from.display()))?;
+    let lines: Vec<&str> = text.lines().collect();
+    let samples = source.train.count();
+    if lines.len() != source.available() || lines.len() == samples {
+        return Ok(Some(from.clone()));
+    }
+    std::fs::write(path, lines[..samples].join("\n"))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(Some(path.to_path_buf()))
 }
 
 /// Writes positions of samples one a line; no file when there are none.

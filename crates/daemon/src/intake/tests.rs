@@ -172,6 +172,25 @@ fn a_restart_takes_only_what_is_not_done() {
     assert_eq!((bench.seen(), bench.lost()), (2, 0));
 }
 
+/// The step's checkpoint waits, its repetition at the end of the epoch is noted, and the process ends.
+#[test]
+fn a_restart_does_not_take_a_repetition_for_the_scan() {
+    let mut bench = Bench::new();
+    let mut writer = bench.writer(5);
+    publish(&mut writer, 1);
+    bench.intake.list();
+    publish(&mut writer, 1);
+    bench.intake.list();
+    assert_eq!(bench.skipped("repeated"), 1);
+    bench.intake.runs.save_all();
+    bench.restart();
+    for _ in 0..3 {
+        bench.intake.list();
+    }
+    while bench.pop() {}
+    assert_eq!(bench.scanned, [1]);
+}
+
 #[test]
 fn a_resumed_training_counts_anew() {
     let mut bench = Bench::new();

@@ -18,7 +18,7 @@ macro_rules! of_summary {
     ($read:expr) => {
         |view: &RunView| {
             let read: fn(&Summary) -> f64 = $read;
-            view.summaries.last().map(read)
+            view.summary.as_deref().map(read)
         }
     };
 }
@@ -32,7 +32,7 @@ const RUN_GAUGES: &[RunGauge] = &[
     ),
     (
         "mirrorwatch_scored_samples",
-        "Training samples that were judged: all but the trusted ones.",
+        "Training samples that were judged: all but trusted ones and canaries.",
         of_summary!(|s| s.scored_samples as f64),
     ),
     (
@@ -73,12 +73,12 @@ const RUN_GAUGES: &[RunGauge] = &[
     (
         "mirrorwatch_canary_recall_ratio",
         "Share of canaries that was found: measured recall. Absent without canaries.",
-        |view| view.summaries.last().and_then(Summary::canary_recall),
+        |view| view.summary.as_deref().and_then(Summary::canary_recall),
     ),
     (
         "mirrorwatch_canary_precision_ratio",
-        "Share of suspects that is wrong as far as canaries tell: measured recall times the estimated number of wrong labels, over the suspects. Absent without canaries.",
-        |view| view.summaries.last().and_then(Summary::canary_precision),
+        "Share of suspects that is wrong as far as canaries tell: measured recall times the estimated number of wrong labels, over the suspects. Absent without canaries or suspects.",
+        |view| view.summary.as_deref().and_then(Summary::canary_precision),
     ),
     (
         "mirrorwatch_probe_samples",
@@ -98,7 +98,7 @@ const RUN_GAUGES: &[RunGauge] = &[
     (
         "mirrorwatch_train_loss",
         "Training loss that the hook reported with the last scanned checkpoint.",
-        |view| view.summaries.last().and_then(|s| s.train_loss),
+        |view| view.summary.as_deref().and_then(|s| s.train_loss),
     ),
     (
         "mirrorwatch_evidence_checkpoints",
@@ -248,7 +248,7 @@ impl Collector for Runs {
         for (name, help, more, read) in LABELLED_GAUGES {
             let mut series = Vec::new();
             for (run, view) in &runs {
-                let Some(summary) = view.summaries.last() else {
+                let Some(summary) = view.summary.as_deref() else {
                     continue;
                 };
                 for (values, value) in read(summary, &self.limits) {

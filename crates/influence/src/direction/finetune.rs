@@ -26,7 +26,10 @@ use crate::task::Task;
 /// held-out loss is within one standard error of the smallest, the deepest.
 pub struct Finetune;
 
-const LEARNING_RATE: f64 = 0.02;
+/// Learning rates to try in turn, until one does not destroy the model.
+const LEARNING_RATES: [f64; 3] = [0.02, 0.005, 0.00125];
+/// A fork whose held-out loss is this many times that of the model is destroyed, not taught.
+const DESTROYED: f64 = 1.5;
 const MOMENTUM: f64 = 0.9;
 const MINIBATCH: usize = 50;
 /// Depths to choose from, in steps. None is tried beyond the first that is too deep.
@@ -34,6 +37,7 @@ const DEPTHS: [usize; 7] = [20, 40, 80, 120, 160, 240, 320];
 
 /// A depth and what the held-out fold says of it.
 struct Candidate<M> {
+    rate: f64,
     depth: usize,
     loss: HeldOutLoss,
     model: M,
@@ -49,15 +53,62 @@ impl<T: Task> Direction<T> for Finetune {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        descend(probe, fork(probe.model))
+        descend(probe, &|| fork(probe.model))
     }
 }
 
-/// Fine-tunes `start`, a fork of the model, on the learnt probe samples, as deep as the held-out ones allow.
+/// Fine-tunes what `start` makes, a fork of the model, on the learnt probe samples, as deep as the held-out
+/// ones allow.
 pub(super) fn descend<T: Task>(
     probe: &Probe<'_, T>,
-    start: T::Model,
+    start: &dyn Fn() -> T::Model,
 ) -> Result<Step<T::Model>, InfluenceError> {
+    let before = HeldOutLoss::of(&probe.held_out_before.losses);
+    let limit = DESTROYED * before.mean + before.standard_error;
+    let mut best: Option<Candidate<T::Model>> = None;
+    for rate in LEARNING_RATES {
+        let Some(candidate) = descend_at(probe, start(), rate)? else {
+            continue;
+        };
+        let taught = candidate.loss.mean <= limit;
+        if taught
+            || best
+                .as_ref()
+                .is_none_or(|b| candidate.loss.mean < b.loss.mean)
+        {
+            best = Some(candidate);
+        }
+        if taught {
+            break;
+        }
+    }
+    let Some(Candidate {
+        rate,
+        depth,
+        loss,
+        model,
+    }) = best
+    else {
+        return Err(InfluenceError::Outputs(
+            "fine-tuning on the probe set gave outputs that are not finite; training has diverged"
+                .to_string(),
+        ));
+    };
+    Ok(Step {
+        model,
+        choice: format!(
+            "{depth} steps at {rate}, held-out loss {:.3} ± {:.3}",
+            loss.mean, loss.standard_error
+        ),
+    })
+}
+
+/// Fine-tunes at one learning rate; none when not even the first depth gives finite outputs.
+fn descend_at<T: Task>(
+    probe: &Probe<'_, T>,
+    start: T::Model,
+    rate: f64,
+) -> Result<Option<Candidate<T::Model>>, InfluenceError> {
     let mut model = start;
     let momentum = MomentumConfig::new().with_momentum(MOMENTUM);
     let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
@@ -87,12 +138,16 @@ pub(super) fn descend<T: Task>(
                     .to_string(),
             ));
         }
-        model = optimizer.step(LEARNING_RATE, model, gradients);
+        model = optimizer.step(rate, model, gradients);
+        // A sign of life: on a large model these steps take long.
+        (probe.progress)(0);
         if DEPTHS.contains(&step) {
             let settled = settle(&model);
-            // Diverging steps give outputs that are not finite: keep what was good before.
-            let Ok(loss) = probe.held_out_loss(&settled) else {
-                break;
+            let loss = match probe.held_out_loss(&settled) {
+                Ok(loss) => loss,
+                // Diverging steps give outputs that are not finite: keep what was good before.
+                Err(InfluenceError::Outputs(_)) => break,
+                Err(error) => return Err(error),
             };
             losses.push(loss);
             if deepest(&losses) < Some(losses.len() - 1) {
@@ -100,25 +155,14 @@ pub(super) fn descend<T: Task>(
             }
             // Deeper than all before and as good as the best: the one to keep.
             chosen = Some(Candidate {
+                rate,
                 depth: step,
                 loss,
                 model: settled,
             });
         }
     }
-    let Some(Candidate { depth, loss, model }) = chosen else {
-        return Err(InfluenceError::Outputs(
-            "fine-tuning on the probe set gave outputs that are not finite; training has diverged"
-                .to_string(),
-        ));
-    };
-    Ok(Step {
-        model,
-        choice: format!(
-            "{depth} steps, held-out loss {:.3} ± {:.3}",
-            loss.mean, loss.standard_error
-        ),
-    })
+    Ok(chosen)
 }
 
 /// Position of the last loss that is within one standard error of the smallest; none without losses.

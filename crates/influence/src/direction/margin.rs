@@ -28,7 +28,8 @@ impl<T: Task> Direction<T> for Margin {
     }
 }
 
-/// [`Margin`] in the last layer alone: the module that holds the last weights that got a gradient.
+/// [`Margin`] in the last layer alone: the module that holds the last weight matrix with a row or column per
+/// class, or without one the last weights that got a gradient.
 ///
 /// A step of all layers can destroy a deep convolutional model before it says anything; one of the
 /// last layer cannot.

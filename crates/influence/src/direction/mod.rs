@@ -98,6 +98,8 @@ pub struct Probe<'a, T: Task> {
     pub batch_size: usize,
     /// Seed of everything random in the direction (minibatch order).
     pub seed: u64,
+    /// Told 0 after each step, as a sign of life.
+    pub progress: &'a dyn Fn(usize),
     /// Set from elsewhere to stop.
     pub cancel: &'a AtomicBool,
 }

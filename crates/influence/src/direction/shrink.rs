@@ -28,7 +28,7 @@ impl<T: Task> Direction<T> for ShrinkFinetune {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        let mut step = finetune::descend(probe, fork(probe.model).map(&mut Shrink))?;
+        let mut step = finetune::descend(probe, &|| fork(probe.model).map(&mut Shrink))?;
         step.choice = format!("shrunk by {SHRINK}, {}", step.choice);
         Ok(step)
     }

@@ -19,7 +19,8 @@ const RHOS: [f64; 5] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
 pub(super) enum Layers {
     /// All that got a gradient.
     All,
-    /// The module that holds the last weights that got a gradient, in the order of the model.
+    /// The module that holds the last weight matrix with a row or column per class; without one, the last
+    /// weights that got a gradient, in the order of the model.
     Last,
 }
 
@@ -34,7 +35,7 @@ pub(super) fn normalised<T: Task>(
     let theta = fork(probe.model);
     let mut gradients = gradient(probe, &theta, objective)?;
     if layers == Layers::Last {
-        keep_last_layer(&theta, &mut gradients);
+        keep_last_layer(&theta, &mut gradients, probe.labels.classes);
     }
     let mut lengths = Lengths {
         gradients: &gradients,
@@ -61,8 +62,10 @@ pub(super) fn normalised<T: Task>(
             scale: -rho * unit,
         }));
         // A step too long may overflow; that only means it is not chosen.
-        let Ok(quality) = probe.judge(&moved, score) else {
-            continue;
+        let quality = match probe.judge(&moved, score) {
+            Ok(quality) => quality,
+            Err(InfluenceError::Outputs(_)) => continue,
+            Err(error) => return Err(error),
         };
         if best.as_ref().is_none_or(|(q, _, _)| quality > *q) {
             best = Some((quality, rho, moved));
@@ -93,6 +96,7 @@ fn gradient<T: Task>(
         let logits = probe.task.logits(theta, &batch);
         let share = chunk.len() as f64 / total;
         let gradients = objective(logits, labels).mul_scalar(share).backward();
+        (probe.progress)(0);
         accumulator.accumulate(theta, GradientsParams::from_grads(gradients, theta));
     }
     let gradients = accumulator.grads();
@@ -106,32 +110,45 @@ fn gradient<T: Task>(
 }
 
 /// Drops the gradients of all but the last layer.
-fn keep_last_layer<M: Module>(model: &M, gradients: &mut GradientsParams) {
+fn keep_last_layer<M: Module>(model: &M, gradients: &mut GradientsParams, classes: usize) {
     let mut owners = Owners {
         gradients,
+        classes,
         path: Vec::new(),
         found: Vec::new(),
     };
     model.visit(&mut owners);
     let found = owners.found;
-    let Some((_, last)) = found.last().cloned() else {
+    // A head is known by its classes; a normalisation declared after it is not taken for one.
+    let head = found.iter().rfind(|weight| weight.per_class);
+    let Some(last) = head.or(found.last()).map(|weight| weight.owner.clone()) else {
         return;
     };
-    let mut dropper = Dropper {
-        gradients,
-        drop: found
-            .into_iter()
-            .filter_map(|(id, owner)| (owner != last).then_some(id))
-            .collect(),
-    };
+    // By identity, not by place: weights that the last layer shares with another one are its own.
+    let kept: Vec<ParamId> = found
+        .iter()
+        .filter(|weight| weight.owner == last)
+        .map(|weight| weight.id)
+        .collect();
+    let mut dropper = Dropper { gradients, kept };
     model.visit(&mut dropper);
 }
 
-/// The weights that got a gradient, each with the path of the module that holds it.
+/// A weight that got a gradient.
+struct Weight {
+    id: ParamId,
+    /// Path of the module that holds it.
+    owner: Vec<String>,
+    /// Whether it is a matrix with a row or column per class.
+    per_class: bool,
+}
+
+/// The weights that got a gradient, in the order of the model.
 struct Owners<'a> {
     gradients: &'a GradientsParams,
+    classes: usize,
     path: Vec<String>,
-    found: Vec<(ParamId, Vec<String>)>,
+    found: Vec<Weight>,
 }
 
 impl ModuleVisitor for Owners<'_> {
@@ -144,10 +161,14 @@ impl ModuleVisitor for Owners<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.gradients.get::<D>(param.id).is_some() {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
             // The last part of the path is the parameter's own name.
             let owner = self.path[..self.path.len().saturating_sub(1)].to_vec();
-            self.found.push((param.id, owner));
+            self.found.push(Weight {
+                id: param.id,
+                owner,
+                per_class: D == 2 && gradient.dims().contains(&self.classes),
+            });
         }
     }
 }
@@ -155,12 +176,12 @@ impl ModuleVisitor for Owners<'_> {
 /// Takes gradients out.
 struct Dropper<'a> {
     gradients: &'a mut GradientsParams,
-    drop: Vec<ParamId>,
+    kept: Vec<ParamId>,
 }
 
 impl ModuleVisitor for Dropper<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.drop.contains(&param.id) {
+        if !self.kept.contains(&param.id) {
             self.gradients.remove::<D>(param.id);
         }
     }

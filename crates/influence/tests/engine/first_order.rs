@@ -41,6 +41,7 @@ pub fn change_of<M: Net + 'static>(
         // Not a divisor of the number of samples: batches of unequal size must weigh right.
         batch_size: 24,
         seed: 0,
+        progress: &|_| (),
         cancel: &AtomicBool::new(false),
     });
     minus(&step.unwrap().model, model)
@@ -167,4 +168,31 @@ fn shrinking_is_undone_by_no_buffer() {
     // Beyond what the probe does, along the weights: 0.7 − 1, give or take what the two paths differ.
     let along = share / weights;
     assert!((-0.35..-0.15).contains(&along), "{along}");
+}
+
+/// A step of the usual length destroys a model whose logits are a thousand times as steep; a shorter one is
+/// found, and the fork still knows what the model knew.
+#[test]
+fn a_model_that_the_usual_rate_destroys_is_taught_more_gently() {
+    let _turn = turn();
+    let task = Toy::<Smooth>::gaussian(120, 200, 8);
+    let model = task.trained(6, 0.02, 8);
+    let theta = values(&model);
+    let labels = Labels::read(&task).unwrap();
+    let all: Vec<usize> = (0..labels.probe.len()).collect();
+    let accuracy = |model: &Smooth| {
+        let outputs = sweep(&task, model, Set::Probe, &all, &labels.probe, &quiet()).unwrap();
+        outputs.accuracy(&labels.probe)
+    };
+    // Steeper by the weights of the head alone.
+    let mut steeper = theta.clone();
+    for (path, change) in &mut steeper {
+        let factor = if path.starts_with("head") { 30.0 } else { 0.0 };
+        change.iter_mut().for_each(|w| *w *= factor);
+    }
+    let steep = moved(&model, &steeper, 1.0);
+    assert!(accuracy(&steep) > 0.8, "{}", accuracy(&steep));
+    let v = change_of(&Finetune, &task, &steep, &half(&task));
+    let taught = moved(&steep, &v, 1.0);
+    assert!(accuracy(&taught) > 0.8, "{}", accuracy(&taught));
 }

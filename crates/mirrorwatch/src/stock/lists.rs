@@ -45,20 +45,28 @@ pub(super) fn indices(
     Ok(indices)
 }
 
-/// Reads one source a line, for the first `samples` training samples.
-pub(super) fn sources(path: &Path, samples: usize) -> Result<Vec<String>, StockError> {
+/// Reads one source a line for the first `samples` training samples; empty where a line is blank.
+///
+/// The file has a line for each of them, or for all `available` ones: any other number means that it belongs
+/// to other data, and every tag would accuse the wrong source.
+pub(super) fn sources(
+    path: &Path,
+    samples: usize,
+    available: usize,
+) -> Result<Vec<String>, StockError> {
     let wrong = |problem: String| StockError::Sources {
         path: PathBuf::from(path),
         problem,
     };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let sources: Vec<String> = text.lines().take(samples).map(str::to_string).collect();
-    if sources.len() < samples {
+    let mut sources: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
+    if sources.len() != samples && sources.len() != available {
         return Err(wrong(format!(
-            "it has {} lines for {samples} training samples",
+            "it has {} lines for {available} training samples",
             sources.len()
         )));
     }
+    sources.truncate(samples);
     Ok(sources)
 }
 
@@ -94,11 +102,13 @@ mod tests {
 
     #[test]
     fn sources_are_one_a_line() {
-        let read = |text: &str| sources(file(text).path(), 2);
-        assert_eq!(read("ann\nbob\ncarl\n").unwrap(), ["ann", "bob"]);
+        let read = |text: &str| sources(file(text).path(), 2, 3);
+        assert_eq!(read("ann\n\n").unwrap(), ["ann", ""]);
+        assert_eq!(read("ann\n bob \ncarl\n").unwrap(), ["ann", "bob"]);
+        assert!(read("a\nb\nc\nd\n").is_err());
         let message = read("ann\n").unwrap_err().to_string();
         assert!(
-            message.contains("1 lines for 2 training samples"),
+            message.contains("1 lines for 3 training samples"),
             "{message}"
         );
     }

@@ -134,6 +134,7 @@ impl IdxTask {
                 available: probe_labels.len(),
             });
         }
+        let available = train_labels.len();
         let train_labels = train_labels[..train_count].to_vec();
         let probe_labels = probe_labels[..probe_count].to_vec();
         let classes = match args.classes {
@@ -156,7 +157,7 @@ impl IdxTask {
             None => Vec::new(),
         };
         let sources = match &args.sources {
-            Some(path) => lists::sources(path, train_count)?,
+            Some(path) => lists::sources(path, train_count, available)?,
             None => Vec::new(),
         };
         let (mean, scale) = standardisation(&train, train_count);
@@ -299,7 +300,8 @@ impl Task for IdxTask {
     }
 
     fn source(&self, index: usize) -> Option<String> {
-        self.sources.get(index).cloned()
+        let source = self.sources.get(index)?;
+        (!source.is_empty()).then(|| source.clone())
     }
 
     fn preview(&self, item: &Sample) -> Option<Preview> {
