@@ -1,9 +1,11 @@
 //! The demo's further outputs: sources, canaries, the list of suspects.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::support::data::Data;
 use crate::support::demo::Demo;
+use crate::support::process::quickstart;
 
 #[test]
 fn sources_canaries_and_suspects_are_told_to_scripts() {
@@ -81,4 +83,31 @@ fn sources_canaries_and_suspects_are_told_to_scripts() {
         assert!(!canaries.contains(&&row[0]), "{row:?}");
         assert_eq!(&row[7], source(row[0].parse().unwrap()));
     }
+}
+
+#[test]
+fn a_demo_that_nobody_listens_to_ends_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = quickstart()
+        .args(["--headless", "--listen", "127.0.0.1:0", "--epochs", "1"])
+        .args([
+            "--train-limit",
+            "1000",
+            "--probe",
+            "300",
+            "--trusted",
+            "200",
+        ])
+        .arg("--work")
+        .arg(directory.path().join("work"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // As `| head -0` does.
+    drop(demo.stdout.take());
+    let output = demo.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    assert!(!errors.contains("panicked"), "{errors}");
 }

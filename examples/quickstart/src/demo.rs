@@ -100,7 +100,7 @@ pub fn run(options: &Options) -> Result<bool, String> {
         &work.join("suspects.png"),
     )?;
     if !options.headless {
-        println!(
+        say!(
             "\nthe sidecar goes on serving http://{}/ until you press ctrl-c",
             sidecar.address()
         );
@@ -309,19 +309,19 @@ fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<S
 
 fn introduce(options: &Options, source: &Source, labels: &Labels, sidecar: &Sidecar, work: &Path) {
     let wrong = labels.wrong.iter().filter(|w| **w).count();
-    println!(
+    say!(
         "{} training samples, {wrong} of them with a wrong label ({}); probe of {}, {} trusted",
         labels.given.len(),
         options.noise(),
         options.probe.min(source.test_labels.len()),
         labels.trusted.len(),
     );
-    println!(
+    say!(
         "metrics: http://{}/metrics   files: {}\n",
         sidecar.address(),
         work.display()
     );
-    println!("{}", follow::HEAD);
+    say!("{}", follow::HEAD);
 }
 
 /// Prints rows until training has ended and every checkpoint is scanned or counted. Returns the
@@ -337,7 +337,7 @@ fn watch(
         let before = follower.checkpoints.len();
         follower.poll()?;
         for checkpoint in &follower.checkpoints[before..] {
-            println!("{}", follow::row(checkpoint));
+            say!("{}", follow::row(checkpoint));
         }
         if ended {
             let scrape = sidecar.scrape()?;
@@ -348,7 +348,7 @@ fn watch(
             if scanned + skipped + failed >= published
                 && follower.checkpoints.len() as f64 >= scanned
             {
-                println!(
+                say!(
                     "\n{published} checkpoints published: {scanned} scanned, {skipped} skipped, {failed} failed"
                 );
                 return Ok((scrape, failed == 0.0));

@@ -7,6 +7,14 @@
 //!                                                              └─► results ─► the table below
 //! ```
 
+/// Prints a line. Where nobody reads any more, as behind `| head`, the demo goes on without.
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($argument)*);
+    }};
+}
+
 mod demo;
 mod follow;
 mod options;

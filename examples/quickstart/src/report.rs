@@ -87,14 +87,17 @@ pub fn write(
     );
     sheet::contact_sheet(&title, &tiles, picture).map_err(|e| e.to_string())?;
     for flagged in follower.sources.iter().filter(|s| s.flagged) {
-        println!(
+        say!(
             "source {} stands out: {} of its {} labels are suspicious, {:.0} were to be expected",
-            flagged.source, flagged.suspects, flagged.samples, flagged.expected_suspects
+            flagged.source,
+            flagged.suspects,
+            flagged.samples,
+            flagged.expected_suspects
         );
     }
-    println!("suspects: {}", list.display());
-    println!("picture:  {}", picture.display());
-    println!("report:   {}", summary.display());
+    say!("suspects: {}", list.display());
+    say!("picture:  {}", picture.display());
+    say!("report:   {}", summary.display());
     Ok(())
 }
 
