@@ -266,7 +266,12 @@ fn names_are_whole_words() {
 fn rules_and_dashboard_name_only_metrics_that_a_sidecar_exports() {
     let (rules, tests, dashboard) = (read(RULES), read(RULE_TESTS), read(DASHBOARD));
     let place = Place::new();
-    let mut sidecar = place.watch("state").start();
+    // Some metrics are there only for those who name sources.
+    let sources = place.at("sources.txt");
+    fs::write(&sources, "one\n".repeat(1500)).unwrap();
+    let sources = sources.display().to_string();
+    let watch = place.watch("state").with(&["--sources", &sources]);
+    let mut sidecar = watch.start();
     let mut trainer = place.trainer("r");
     trainer.epoch();
     let scrape = sidecar.wait_for_scans(1);
