@@ -8,16 +8,59 @@
 use mirrorwatch_stats::StatsError;
 use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
+use crate::error::InfluenceError;
+use crate::scan::Estimate;
+use crate::score::{self, Score};
+use crate::sweep::Outputs;
+use crate::task::Labels;
+
+/// Whether the loss before the step may be fused in: where the score is a loss itself, and a trusted set
+/// calibrates the count. Held-out samples lose more by memorising in the loss before the step than in
+/// the one after, so that on their null fusing would cost more recall than it brings.
+pub(crate) fn may_fuse(labels: &Labels, estimate: &Estimate) -> bool {
+    estimate.estimator.score == score::After.name() && !labels.trusted.is_empty()
+}
+
+/// Fuses the loss before the step in where the probe shows that the model is as good as its forks.
+pub(crate) fn fuse(
+    estimate: &mut Estimate,
+    base: &Outputs,
+    probe_base: &Outputs,
+    probe_labels: &[usize],
+) -> Result<(), InfluenceError> {
+    let accuracy = probe_base.accuracy(probe_labels);
+    if !as_good(accuracy, estimate.probe_accuracy, probe_labels.len()) {
+        return Ok(());
+    }
+    let after = Reading {
+        train: std::mem::take(&mut estimate.train),
+        probe: std::mem::take(&mut estimate.probe),
+    };
+    let before = Reading {
+        train: base.losses.clone(),
+        probe: probe_base.losses.clone(),
+    };
+    let fused = mean(&after, &before)
+        .map_err(|error| InfluenceError::Outputs(format!("cannot fuse losses: {error}")))?;
+    (estimate.train, estimate.probe) = (fused.train, fused.probe);
+    estimate.choices.push(format!(
+        "fused with the loss before the step, whose model is right on {:.1} % of the probe and the forks on {:.1} %",
+        100.0 * accuracy,
+        100.0 * estimate.probe_accuracy
+    ));
+    Ok(())
+}
+
 /// Scores of training and probe samples, in one unit.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Reading {
-    pub(crate) train: Vec<f32>,
-    pub(crate) probe: Vec<f32>,
+struct Reading {
+    train: Vec<f32>,
+    probe: Vec<f32>,
 }
 
 /// Whether a model that is right on a share `before` of `samples` probe samples is as good as its
 /// fork, which is right on `after` of them: within one standard error.
-pub(crate) fn as_good(before: f64, after: f64, samples: usize) -> bool {
+fn as_good(before: f64, after: f64, samples: usize) -> bool {
     let error = (after * (1.0 - after) / samples.max(1) as f64).sqrt();
     before >= after - error
 }
@@ -30,7 +73,7 @@ pub(crate) fn as_good(before: f64, after: f64, samples: usize) -> bool {
 /// # Errors
 ///
 /// Scores that cannot be standardised.
-pub(crate) fn mean(a: &Reading, b: &Reading) -> Result<Reading, StatsError> {
+fn mean(a: &Reading, b: &Reading) -> Result<Reading, StatsError> {
     let (a, b) = (standardised(a)?, standardised(b)?);
     Ok(Reading {
         train: expanded_mean(&a.train, &b.train),

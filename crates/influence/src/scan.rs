@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
-use crate::fusion::{self, Reading};
+use crate::fusion;
 use crate::score::{self, Score, View};
 use crate::sweep::{Outputs, SweepOptions, arg_max, sweep};
 use crate::task::{Labels, Set, Task};
@@ -202,8 +202,8 @@ pub fn scan<T: Task>(
     let mut estimates = Vec::new();
     for sum in sums {
         let mut estimate = sum.finish(&labels.train, folds.count());
-        if may_fuse(labels, &estimate) {
-            fuse(&mut estimate, &base, &probe_base, &labels.probe)?;
+        if fusion::may_fuse(labels, &estimate) {
+            fusion::fuse(&mut estimate, &base, &probe_base, &labels.probe)?;
         }
         estimates.push(estimate);
     }
@@ -216,43 +216,6 @@ pub fn scan<T: Task>(
         base_sweep_seconds,
         seconds: start.elapsed().as_secs_f64(),
     })
-}
-
-/// Whether the loss before the step may be fused in: where the score is a loss itself, and a trusted set
-/// calibrates the count. Held-out samples lose more by memorising in the loss before the step than in
-/// the one after, so that on their null fusing would cost more recall than it brings.
-fn may_fuse(labels: &Labels, estimate: &Estimate) -> bool {
-    estimate.estimator.score == score::After.name() && !labels.trusted.is_empty()
-}
-
-/// Fuses the loss before the step in where the probe shows that the model is as good as its forks.
-fn fuse(
-    estimate: &mut Estimate,
-    base: &Outputs,
-    probe_base: &Outputs,
-    probe_labels: &[usize],
-) -> Result<(), InfluenceError> {
-    let accuracy = probe_base.accuracy(probe_labels);
-    if !fusion::as_good(accuracy, estimate.probe_accuracy, probe_labels.len()) {
-        return Ok(());
-    }
-    let after = Reading {
-        train: std::mem::take(&mut estimate.train),
-        probe: std::mem::take(&mut estimate.probe),
-    };
-    let before = Reading {
-        train: base.losses.clone(),
-        probe: probe_base.losses.clone(),
-    };
-    let fused = fusion::mean(&after, &before)
-        .map_err(|error| InfluenceError::Outputs(format!("cannot fuse losses: {error}")))?;
-    (estimate.train, estimate.probe) = (fused.train, fused.probe);
-    estimate.choices.push(format!(
-        "fused with the loss before the step, whose model is right on {:.1} % of the probe and the forks on {:.1} %",
-        100.0 * accuracy,
-        100.0 * estimate.probe_accuracy
-    ));
-    Ok(())
 }
 
 /// The distinct directions of the estimators: two scores of one direction share its sweeps.
