@@ -119,7 +119,10 @@ fn watch(
 ) -> Result<Watched, String> {
     let settings = &cell.settings;
     let (samples, probe) = (setup.labels.train.len(), setup.labels.probe.len());
-    let mut own = Evidence::new(&product.config.estimators[..product.own], samples, probe);
+    let own = || Evidence::new(&product.config.estimators[..product.own], samples, probe);
+    // Where nobody has verified anything, the product scans and weighs as if there were no trusted set.
+    let (mut trusting, mut untrusting) = (own(), own());
+    let untrusted = setup.untrusted();
     let mut all = Evidence::new(&product.config.estimators, samples, probe);
     let counter = Counter {
         setup,
@@ -149,7 +152,7 @@ fn watch(
         let scanned = scan(
             &setup.task,
             &model,
-            &setup.labels,
+            &untrusted,
             &product.config,
             &|_| (),
             &AtomicBool::new(false),
@@ -157,14 +160,23 @@ fn watch(
         .map_err(|error| error.to_string())?;
         watched.seconds.scans += scanned.seconds;
         best_accuracy = best_accuracy.max(scanned.probe_accuracy);
-        for (evidence, scan) in [(&mut own, &product.own(&scanned)), (&mut all, &scanned)] {
+        let bare = product.own(&scanned);
+        let mut fused = bare.clone();
+        fused
+            .fuse(&setup.labels)
+            .map_err(|error| error.to_string())?;
+        for (evidence, scan) in [
+            (&mut trusting, &fused),
+            (&mut untrusting, &bare),
+            (&mut all, &scanned),
+        ] {
             evidence
                 .add(scan, epoch as u64, setup.labels.classes)
                 .map_err(|error| error.to_string())?;
         }
         let moment = Moment {
             scan: &scanned,
-            product: &own,
+            product: &trusting,
             all: &all,
         };
         let fitted = scanned.train_margins.iter().filter(|m| **m > 0.0).count();
@@ -176,13 +188,14 @@ fn watch(
             fitted: fitted as f64 / samples.max(1) as f64,
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
-            choices: scanned
+            choices: fused
                 .estimates
                 .iter()
+                .chain(&scanned.estimates[product.own..])
                 .map(|e| (e.estimator.to_string(), e.choices.clone()))
                 .collect(),
             ranks: methods::at_checkpoint(setup, &moment),
-            counts: counter.counts(&own, best_accuracy)?,
+            counts: counter.counts(&trusting, &untrusting, best_accuracy)?,
         });
         watched.models.push(model);
         watched.margins.push((epoch, scanned.train_margins));

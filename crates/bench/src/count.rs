@@ -22,24 +22,24 @@ pub struct Counter<'a> {
 }
 
 impl Counter<'_> {
-    /// Counts with the trusted set, if there is one, and without it. `best_accuracy` is the best probe
-    /// accuracy so far.
+    /// Counts with the trusted set, if there is one, by the evidence `trusting`, and without it by
+    /// `untrusting`. `best_accuracy` is the best probe accuracy so far.
     ///
     /// # Errors
     ///
     /// Annotators that cannot be counted.
-    pub fn counts(&self, evidence: &Evidence, best_accuracy: f64) -> Result<Vec<Count>, String> {
+    pub fn counts(
+        &self,
+        trusting: &Evidence,
+        untrusting: &Evidence,
+        best_accuracy: f64,
+    ) -> Result<Vec<Count>, String> {
         let labels = &self.setup.labels;
         let mut counts = Vec::new();
         if !labels.trusted.is_empty() {
-            counts.push(self.count(labels, evidence, best_accuracy)?);
+            counts.push(self.count(labels, trusting, best_accuracy)?);
         }
-        // Nobody has verified anything: trusted samples are judged like the rest.
-        let untrusted = Labels {
-            trusted: Vec::new(),
-            ..labels.clone()
-        };
-        counts.push(self.count(&untrusted, evidence, best_accuracy)?);
+        counts.push(self.count(&self.setup.untrusted(), untrusting, best_accuracy)?);
         Ok(counts)
     }
 

@@ -97,6 +97,16 @@ impl Setup {
     }
 }
 
+impl Setup {
+    /// The labels when nobody has verified anything: trusted samples are judged like the rest.
+    pub fn untrusted(&self) -> Labels {
+        Labels {
+            trusted: Vec::new(),
+            ..self.labels.clone()
+        }
+    }
+}
+
 /// The exact content of a sample.
 fn content(features: &Features, sample: usize) -> Vec<u32> {
     let values = features.sample(sample).unwrap_or_default();

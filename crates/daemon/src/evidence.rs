@@ -34,6 +34,8 @@ pub struct Evidence {
     pub checkpoints: u32,
     /// Sum of their weights, see [`weight`].
     pub weight: f64,
+    /// Sum of the weights of their votes for suggested labels.
+    pub vote_weight: f64,
     /// One channel per estimator; the first one counts.
     pub channels: Vec<Channel>,
     /// Running mean of each training sample's loss (the "cumulative loss" baseline).
@@ -72,6 +74,7 @@ impl Evidence {
         Self {
             checkpoints: 0,
             weight: 0.0,
+            vote_weight: 0.0,
             channels,
             mean_loss: vec![0.0; train],
             mean_margin: vec![0.0; train],
@@ -90,11 +93,15 @@ impl Evidence {
     /// Scores that cannot be standardised.
     pub fn add(&mut self, scan: &Scan, epoch: u64, classes: usize) -> Result<(), StatsError> {
         self.checkpoints += 1;
-        let weight = weight(scan, self.mean_loss.len(), classes);
+        let says = says(scan, self.mean_loss.len(), classes);
+        let (weight, vote_weight) = (says.powi(DECIDED), says.powi(VOTE_DECIDED));
         self.weight += weight;
+        self.vote_weight += vote_weight;
         let share = (weight / self.weight) as f32;
+        let vote_share = (vote_weight / self.vote_weight) as f32;
         for (channel, estimate) in self.channels.iter_mut().zip(&scan.estimates) {
             channel.add(estimate, share)?;
+            channel.vote(&estimate.suggested, vote_share);
         }
         let weight = 1.0 / self.checkpoints as f32;
         blend(&mut self.mean_loss, &scan.train_losses, weight);
@@ -127,38 +134,47 @@ impl Evidence {
 /// checkpoint decides, and what the others would average out comes back.
 const DECIDED: i32 = 8;
 
+/// The same for the votes on the suggested label, which no null has to match: they gain more by many voters.
+///
+/// Of the suggested labels of true suspects at the end of a memorising run (20 % noise; BANKING77, frozen
+/// CIFAR-10 features, a Fashion-MNIST CNN), .849, .873 and .871 are right with 8, .859, .872 and .872 with 4, .861,
+/// .874 and .876 with 2, and .854, .861 and .882 with equal votes.
+const VOTE_DECIDED: i32 = 2;
+
 /// The least that a checkpoint is taken to say: a model that knows nothing or has memorised
 /// everything still counts, for it may be all there is.
 const LEAST: f64 = 1e-3;
 
-/// How much a checkpoint has to say, above 0 and at most 1: the eighth power of what the model knows
-/// (probe accuracy above chance, squared) times what it has not memorised (share of training labels
-/// not fitted).
+/// The weight of a checkpoint in the running mean: the eighth power of what it has to say, which is what the
+/// model knows (probe accuracy above chance, squared) times what it has not memorised (share of
+/// training labels not fitted).
 ///
 /// A plain mean would let the many checkpoints of a long memorised phase drown the few that could tell
 /// wrong labels from right ones. The weight depends on the training set as a whole and on the probe,
 /// never on a single sample, so that it leaves trusted and other clean samples exchangeable.
 pub fn weight(scan: &Scan, samples: usize, classes: usize) -> f64 {
+    says(scan, samples, classes).powi(DECIDED)
+}
+
+/// How much a checkpoint has to say, above 0 and at most 1.
+fn says(scan: &Scan, samples: usize, classes: usize) -> f64 {
     let chance = 1.0 / classes.max(2) as f64;
     let knowledge = ((scan.probe_accuracy - chance) / (1.0 - chance)).max(0.0);
     let fitted = scan.train_margins.iter().filter(|m| **m > 0.0).count();
     let open = 1.0 - fitted as f64 / samples.max(1) as f64;
-    (knowledge * knowledge * open).max(LEAST).powi(DECIDED)
+    (knowledge * knowledge * open).max(LEAST)
 }
 
 impl Channel {
     fn add(&mut self, estimate: &Estimate, weight: f32) -> Result<(), StatsError> {
         self.held_out_null = estimate.held_out_null;
-        self.vote(&estimate.suggested, weight);
         let (location, scale) = robust_location_scale(&estimate.train)?;
         let standardise = |scores: &[f32]| compressed(scores, location, scale);
         blend(&mut self.train, &standardise(&estimate.train), weight);
         blend(&mut self.probe, &standardise(&estimate.probe), weight);
         Ok(())
     }
-}
 
-impl Channel {
     /// A vote with share `weight` of all weight so far: Boyer and Moore's majority algorithm (*MJRTY*,
     /// 1981) with weights. It keeps one candidate a sample instead of one count a class, and finds every
     /// label that more than half of the weight speaks for.

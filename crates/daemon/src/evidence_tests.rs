@@ -19,6 +19,7 @@ fn scan(train: [f32; 5], probe: [f32; 2], margins: [f32; 5], probe_accuracy: f64
         train_margins: margins.to_vec(),
         probe_loss: 0.7,
         probe_accuracy,
+        probe_losses: Vec::new(),
         estimates: vec![Estimate {
             estimator: estimator(),
             held_out_null: true,

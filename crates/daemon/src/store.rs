@@ -15,8 +15,8 @@ use crate::evidence::{Channel, Evidence};
 use crate::summary::Summary;
 
 /// Version of the layout.
-const VERSION: u32 = 2;
-const MAGIC: &[u8; 8] = b"MWSTATE2";
+const VERSION: u32 = 3;
+const MAGIC: &[u8; 8] = b"MWSTATE3";
 
 /// What became of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +62,7 @@ struct Header {
     fingerprint: String,
     checkpoints: u32,
     weight: f64,
+    vote_weight: f64,
     train: usize,
     probe: usize,
     channels: Vec<ChannelHeader>,
@@ -146,6 +147,7 @@ impl RunState {
             fingerprint: self.fingerprint.clone(),
             checkpoints: evidence.checkpoints,
             weight: evidence.weight,
+            vote_weight: evidence.vote_weight,
             train: evidence.mean_loss.len(),
             probe: evidence.channels.first().map_or(0, |c| c.probe.len()),
             channels,
@@ -220,6 +222,7 @@ impl RunState {
             evidence: Evidence {
                 checkpoints: header.checkpoints,
                 weight: header.weight,
+                vote_weight: header.vote_weight,
                 channels,
                 mean_loss: reader.f32s(train)?,
                 mean_margin: reader.f32s(train)?,

@@ -11,8 +11,17 @@ use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 use crate::error::InfluenceError;
 use crate::scan::Estimate;
 use crate::score::{self, Score};
-use crate::sweep::Outputs;
 use crate::task::Labels;
+
+/// What the model says before the step.
+pub(crate) struct Before<'a> {
+    /// Losses of the training samples.
+    pub train: &'a [f32],
+    /// Losses of the probe samples.
+    pub probe: &'a [f32],
+    /// Share of the probe that is classified right.
+    pub accuracy: f64,
+}
 
 /// Whether the loss before the step may be fused in: where the score is a loss itself, and a trusted set
 /// calibrates the count. Held-out samples lose more by memorising in the loss before the step than in
@@ -22,14 +31,9 @@ pub(crate) fn may_fuse(labels: &Labels, estimate: &Estimate) -> bool {
 }
 
 /// Fuses the loss before the step in where the probe shows that the model is as good as its forks.
-pub(crate) fn fuse(
-    estimate: &mut Estimate,
-    base: &Outputs,
-    probe_base: &Outputs,
-    probe_labels: &[usize],
-) -> Result<(), InfluenceError> {
-    let accuracy = probe_base.accuracy(probe_labels);
-    if !as_good(accuracy, estimate.probe_accuracy, probe_labels.len()) {
+pub(crate) fn fuse(estimate: &mut Estimate, base: &Before<'_>) -> Result<(), InfluenceError> {
+    let accuracy = base.accuracy;
+    if !as_good(accuracy, estimate.probe_accuracy, base.probe.len()) {
         return Ok(());
     }
     let after = Reading {
@@ -37,8 +41,8 @@ pub(crate) fn fuse(
         probe: std::mem::take(&mut estimate.probe),
     };
     let before = Reading {
-        train: base.losses.clone(),
-        probe: probe_base.losses.clone(),
+        train: base.train.to_vec(),
+        probe: base.probe.to_vec(),
     };
     let fused = mean(&after, &before)
         .map_err(|error| InfluenceError::Outputs(format!("cannot fuse losses: {error}")))?;

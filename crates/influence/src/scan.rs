@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
-use crate::fusion;
+use crate::fusion::{self, Before};
 use crate::score::{self, Score, View};
 use crate::sweep::{Outputs, SweepOptions, arg_max, sweep};
 use crate::task::{Labels, Set, Task};
@@ -92,7 +92,9 @@ pub struct Scan {
     pub train_losses: Vec<f32>,
     /// z_y − max_{c≠y} z_c of each training sample at θ; positive = fitted.
     pub train_margins: Vec<f32>,
-    /// Mean loss of the probe at θ, in nats.
+    /// Loss of each probe sample at θ, in nats.
+    pub probe_losses: Vec<f32>,
+    /// Their mean.
     pub probe_loss: f64,
     /// Share of probe samples that are classified right at θ.
     pub probe_accuracy: f64,
@@ -201,21 +203,46 @@ pub fn scan<T: Task>(
     }
     let mut estimates = Vec::new();
     for sum in sums {
-        let mut estimate = sum.finish(&labels.train, folds.count());
-        if fusion::may_fuse(labels, &estimate) {
-            fusion::fuse(&mut estimate, &base, &probe_base, &labels.probe)?;
-        }
-        estimates.push(estimate);
+        estimates.push(sum.finish(&labels.train, folds.count()));
     }
-    Ok(Scan {
+    let mut scan = Scan {
         train_margins: margins(&base, &labels.train),
         train_losses: base.losses,
         probe_loss: probe_base.mean_loss(),
         probe_accuracy: probe_base.accuracy(&labels.probe),
+        probe_losses: probe_base.losses,
         estimates,
         base_sweep_seconds,
         seconds: start.elapsed().as_secs_f64(),
-    })
+    };
+    scan.fuse(labels)?;
+    scan.seconds = start.elapsed().as_secs_f64();
+    Ok(scan)
+}
+
+impl Scan {
+    /// Fuses the loss before the step into estimates of the loss after it, where `labels` has a trusted set
+    /// to calibrate them on and the probe shows that the model is as good as its forks.
+    ///
+    /// [`scan`] has done so for its own labels; a scan without a trusted set can be fused later for labels
+    /// with one, once.
+    ///
+    /// # Errors
+    ///
+    /// Scores that cannot be standardised.
+    pub fn fuse(&mut self, labels: &Labels) -> Result<(), InfluenceError> {
+        let base = Before {
+            train: &self.train_losses,
+            probe: &self.probe_losses,
+            accuracy: self.probe_accuracy,
+        };
+        for estimate in &mut self.estimates {
+            if fusion::may_fuse(labels, estimate) {
+                fusion::fuse(estimate, &base)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The distinct directions of the estimators: two scores of one direction share its sweeps.
