@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mirrorwatch::stock::Net;
 use mirrorwatch_daemon::evidence::Evidence;
+use mirrorwatch_daemon::refusal::Run;
 use mirrorwatch_daemon::sources::Sources;
 use mirrorwatch_influence::scan;
 
@@ -132,7 +133,7 @@ fn watch(
             .any(|noise| settings.noise.starts_with(noise))
             .then(|| Sources::read(&setup.task, samples)),
     };
-    let mut best_accuracy = 0.0f64;
+    let mut run: Option<Run> = None;
     let mut watched = Watched {
         checkpoints: Vec::new(),
         models: Vec::new(),
@@ -159,7 +160,9 @@ fn watch(
         )
         .map_err(|error| error.to_string())?;
         watched.seconds.scans += scanned.seconds;
-        best_accuracy = best_accuracy.max(scanned.probe_accuracy);
+        let now = Run::new(&scanned);
+        let so_far = run.map_or(now, |run| run.and(now.best_accuracy, now.probe_noise));
+        run = Some(so_far);
         let bare = product.own(&scanned);
         let mut fused = bare.clone();
         fused
@@ -195,7 +198,7 @@ fn watch(
                 .map(|e| (e.estimator.to_string(), e.choices.clone()))
                 .collect(),
             ranks: methods::at_checkpoint(setup, &moment),
-            counts: counter.counts(&trusting, &untrusting, best_accuracy)?,
+            counts: counter.counts(&trusting, &untrusting, so_far)?,
         });
         watched.models.push(model);
         watched.margins.push((epoch, scanned.train_margins));

@@ -2,7 +2,7 @@
 
 use mirrorwatch_daemon::account::{Account, Levels, account};
 use mirrorwatch_daemon::evidence::Evidence;
-use mirrorwatch_daemon::refusal::refusal;
+use mirrorwatch_daemon::refusal::{Run, refusal};
 use mirrorwatch_daemon::sources::Sources;
 use mirrorwatch_influence::Labels;
 
@@ -23,7 +23,7 @@ pub struct Counter<'a> {
 
 impl Counter<'_> {
     /// Counts with the trusted set, if there is one, by the evidence `trusting`, and without it by
-    /// `untrusting`. `best_accuracy` is the best probe accuracy so far.
+    /// `untrusting`. `run` is what scans have said so far.
     ///
     /// # Errors
     ///
@@ -32,29 +32,25 @@ impl Counter<'_> {
         &self,
         trusting: &Evidence,
         untrusting: &Evidence,
-        best_accuracy: f64,
+        run: Run,
     ) -> Result<Vec<Count>, String> {
         let labels = &self.setup.labels;
         let mut counts = Vec::new();
         if !labels.trusted.is_empty() {
-            counts.push(self.count(labels, trusting, best_accuracy)?);
+            counts.push(self.count(labels, trusting, run)?);
         }
-        counts.push(self.count(&self.setup.untrusted(), untrusting, best_accuracy)?);
+        counts.push(self.count(&self.setup.untrusted(), untrusting, run)?);
         Ok(counts)
     }
 
-    fn count(
-        &self,
-        labels: &Labels,
-        evidence: &Evidence,
-        best_accuracy: f64,
-    ) -> Result<Count, String> {
+    fn count(&self, labels: &Labels, evidence: &Evidence, run: Run) -> Result<Count, String> {
         let setup = self.setup;
         let mut account = match account(evidence, labels, self.levels) {
             Ok(account) => account,
             Err(reason) => return Ok(refused(setup, labels, reason)),
         };
-        let refusal = refusal(&account, labels, best_accuracy, evidence.checkpoints);
+        let probe_scores = evidence.channels.first().map_or(&[][..], |c| &c.probe);
+        let refusal = refusal(&account, labels, run, probe_scores);
         if refusal.is_some() {
             account.name_nobody();
         }

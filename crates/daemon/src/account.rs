@@ -1,7 +1,7 @@
 //! From evidence to a count: null distribution, p-values, suspects and the noise ratio.
 
 use mirrorwatch_influence::Labels;
-use mirrorwatch_stats::{StatsError, conformal, fdr, noise_ratio};
+use mirrorwatch_stats::{StatsError, conformal, fdr, local, noise_ratio};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
@@ -130,6 +130,9 @@ pub struct Account {
     pub scored: Vec<usize>,
     /// Conformal p-value of each training sample; 1 for trusted ones and canaries.
     pub p_values: Vec<f64>,
+    /// Estimated chance that the label of each training sample is wrong; 0 for trusted ones and canaries.
+    /// It tells the suspects apart: those near the end of the list are about as likely right and hard.
+    pub wrong_probability: Vec<f32>,
     /// Which training samples are suspects.
     pub flags: Vec<bool>,
     /// Number of suspects.
@@ -153,6 +156,12 @@ impl Account {
         self.suspects = 0;
         self.expected_false = 0.0;
         self.canaries_found = 0;
+    }
+
+    /// Suspects whose label is more likely right, on a hard sample, than wrong.
+    pub fn hard_suspects(&self) -> usize {
+        let suspects = self.flags.iter().zip(&self.wrong_probability);
+        suspects.filter(|(flag, p)| **flag && **p < 0.5).count()
     }
 }
 
@@ -280,16 +289,20 @@ fn count(
     let p = known.p_values(&judged.scores, &judged.classes, levels)?;
     let selection = fdr::adaptive_benjamini_hochberg(&p, null_samples, levels.fdr)?;
     let bound = noise_ratio::lower_bound(&known.scores, &judged.scores, levels.alpha)?;
+    let right = local::false_discovery_rates(&known.scores, &judged.scores, selection.clean_share)?;
     let mut p_values = vec![1.0; samples];
+    let mut wrong_probability = vec![0.0; samples];
     let mut flags = vec![false; samples];
     for (position, &sample) in scored.iter().enumerate() {
         p_values[sample] = p[position];
+        wrong_probability[sample] = (1.0 - right[position]) as f32;
         flags[sample] = selection.selected[position];
     }
     Ok(Account {
         null,
         null_samples,
         p_values,
+        wrong_probability,
         flags,
         suspects: selection.count,
         expected_false: selection.expected_false,

@@ -27,6 +27,7 @@ fn scan(train: [f32; 5], probe: [f32; 2], margins: [f32; 5], probe_accuracy: f64
             probe: probe.to_vec(),
             suggested: vec![1, 0, 1, 0, 1],
             probe_accuracy: 0.5,
+            probe_noise: 0.0,
             choices: Vec::new(),
         }],
         base_sweep_seconds: 0.0,

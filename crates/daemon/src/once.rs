@@ -13,7 +13,7 @@ use crate::account::account;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::ScanOptions;
-use crate::refusal::refusal;
+use crate::refusal::{Run, probe_noise, refusal};
 use crate::results;
 use crate::worker;
 
@@ -66,7 +66,8 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         .map_err(|error| DaemonError::Option(error.to_string()))?;
     let mut account =
         account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
-    let refusal = refusal(&account, &labels, scanned.probe_accuracy, 1);
+    let probe_scores = evidence.channels.first().map_or(&[][..], |c| &c.probe);
+    let refusal = refusal(&account, &labels, Run::new(&scanned), probe_scores);
     if refusal.is_some() {
         account.name_nobody();
     }
@@ -81,6 +82,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         "scored_samples": account.scored.len(),
         "suspects": account.suspects,
         "expected_false_suspects": account.expected_false,
+        "hard_suspects": account.hard_suspects(),
         "min_detectable_suspects": account.min_detectable,
         "refusal": refusal,
         "noise_ratio_lower_bound": account.lower_bound,
@@ -91,6 +93,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         "choices": choices,
         "probe_loss": scanned.probe_loss,
         "probe_accuracy": scanned.probe_accuracy,
+        "probe_noise_lower_bound": probe_noise(&scanned),
         "scan_seconds": scanned.seconds,
         "base_sweep_seconds": scanned.base_sweep_seconds,
     });
@@ -120,12 +123,13 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
         ));
         for suspect in suspects.iter().take(args.top) {
             text.push_str(&format!(
-                "  {:>10}  {} -> {}  score {:.2}  p {:.4}\n",
+                "  {:>10}  {} -> {}  score {:.2}  p {:.4}  wrong {:.0} %\n",
                 suspect.id,
                 task.class_name(suspect.given),
                 task.class_name(suspect.suggested as usize),
                 suspect.score,
-                suspect.p_value
+                suspect.p_value,
+                100.0 * suspect.wrong_probability,
             ));
         }
     }

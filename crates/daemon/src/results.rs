@@ -26,6 +26,8 @@ pub struct Suspect {
     pub score: f32,
     /// Conformal p-value.
     pub p_value: f64,
+    /// Estimated chance that the label is wrong; below one half, the sample is more likely hard than wrong.
+    pub wrong_probability: f32,
     /// At how many checkpoints it was a suspect.
     pub flagged_checkpoints: u32,
     /// First epoch at which it was a suspect.
@@ -47,6 +49,8 @@ pub struct SampleScore {
     pub score: f32,
     /// Conformal p-value; 1 for trusted samples and canaries.
     pub p_value: f64,
+    /// Estimated chance that the label is wrong; 0 for trusted samples and canaries.
+    pub wrong_probability: f32,
     /// Whether it is a suspect.
     pub flagged: bool,
     /// The label it should most likely carry if the given one is wrong.
@@ -79,6 +83,7 @@ pub fn suspects<T: Task>(
             suggested: channel.suggested[index],
             score: channel.train[index],
             p_value: account.p_values[index],
+            wrong_probability: account.wrong_probability[index],
             flagged_checkpoints: evidence.flagged_count[index],
             first_flagged_epoch: known(evidence.flagged_epoch[index]),
             fitted_epoch: known(evidence.fitted_epoch[index]),
@@ -176,6 +181,7 @@ pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<Sa
             given,
             score: channel.train[index],
             p_value: account.p_values[index],
+            wrong_probability: account.wrong_probability[index],
             flagged: account.flags[index],
             suggested: channel.suggested[index],
             loss: evidence.last_loss[index],

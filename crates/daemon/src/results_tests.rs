@@ -78,6 +78,7 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
         null_samples: 1,
         scored: vec![0, 1, 2, 3],
         p_values: vec![0.5, 0.02, 0.02, 0.001, 1.0],
+        wrong_probability: vec![0.25, 0.5, 0.75, 1.0, 0.0],
         flags,
         suspects: flagged.len(),
         expected_false: 0.1,

@@ -84,6 +84,7 @@ mod tests {
             null: Null::Trusted,
             null_samples: 1,
             p_values: vec![1.0; flags.len()],
+            wrong_probability: vec![0.0; flags.len()],
             suspects: flags.iter().filter(|f| **f).count(),
             expected_false: 0.0,
             min_detectable: 1,

@@ -92,6 +92,9 @@ pub struct Summary {
     pub canaries_found: usize,
     /// Suspects whose given label the model predicts at this checkpoint.
     pub memorised_suspects: usize,
+    /// Suspects whose label is more likely right, on a hard sample, than wrong.
+    #[serde(default)]
+    pub hard_suspects: usize,
     /// Lower confidence bound on the share of wrong labels.
     pub noise_ratio_lower_bound: f64,
     /// Point estimate of that share.
@@ -100,6 +103,9 @@ pub struct Summary {
     pub probe_loss: f64,
     /// Share of the probe classified right at the checkpoint.
     pub probe_accuracy: f64,
+    /// Lower bound on the share of wrong labels in the probe itself.
+    #[serde(default)]
+    pub probe_noise_lower_bound: f64,
     /// Suspects by given and suggested label, most first.
     pub class_pairs: Vec<ClassPair>,
     /// Why nobody is named; then there are no suspects, whatever the labels are like.
@@ -186,10 +192,12 @@ pub(crate) fn example(run: &str) -> Summary {
         canaries: 20,
         canaries_found: 15,
         memorised_suspects: 3,
+        hard_suspects: 2,
         noise_ratio_lower_bound: 0.0625,
         noise_ratio_estimate: 0.125,
         probe_loss: 0.75,
         probe_accuracy: 0.8125,
+        probe_noise_lower_bound: 0.03125,
         class_pairs: vec![ClassPair {
             given: 3,
             given_name: "cat".to_string(),

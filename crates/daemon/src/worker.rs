@@ -15,7 +15,7 @@ use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::refusal::refusal;
+use crate::refusal::{Run, probe_noise, refusal};
 use crate::results::{self, Paths};
 use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
@@ -140,8 +140,8 @@ impl<T: Task> Worker<T> {
         let refusal = refusal(
             &account,
             &self.labels,
-            best_accuracy(&state, &scanned),
-            evidence.checkpoints,
+            so_far(&state, &scanned),
+            evidence.channels.first().map_or(&[], |c| &c.probe),
         );
         if refusal.is_some() {
             account.name_nobody();
@@ -179,10 +179,12 @@ impl<T: Task> Worker<T> {
             canaries: self.labels.canaries.len(),
             canaries_found: account.canaries_found,
             memorised_suspects: memorised(&evidence, &account),
+            hard_suspects: account.hard_suspects(),
             noise_ratio_lower_bound: account.lower_bound,
             noise_ratio_estimate: account.estimate,
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
+            probe_noise_lower_bound: probe_noise(&scanned),
             class_pairs: class_pairs(self.task.as_ref(), &self.labels, &evidence, &account),
             refusal,
             sources,
@@ -296,12 +298,12 @@ fn class_pairs<T: Task>(
     pairs
 }
 
-/// The best probe accuracy of a run so far, this scan included.
-fn best_accuracy(state: &SharedState, scanned: &Scan) -> f64 {
+/// A run so far, this scan included.
+fn so_far(state: &SharedState, scanned: &Scan) -> Run {
     let summaries = &lock(state).summaries;
-    summaries
-        .iter()
-        .fold(scanned.probe_accuracy, |best, s| best.max(s.probe_accuracy))
+    summaries.iter().fold(Run::new(scanned), |run, summary| {
+        run.and(summary.probe_accuracy, summary.probe_noise_lower_bound)
+    })
 }
 
 /// A bar on a terminal, nothing anywhere else.

@@ -4,13 +4,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use mirrorwatch_stats::confident;
 
 use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
 use crate::fusion::{self, Before};
 use crate::score::{self, Score, View};
-use crate::sweep::{Outputs, SweepOptions, arg_max, sweep};
+use crate::sweep::{Outputs, SweepOptions, arg_max, cross_entropy, sweep};
 use crate::task::{Labels, Set, Task};
 
 /// A direction and the score that reads it, for example `finetune:after`.
@@ -81,6 +82,9 @@ pub struct Estimate {
     pub suggested: Vec<u32>,
     /// Share of probe samples that the fork which did not learn from them classifies right.
     pub probe_accuracy: f64,
+    /// Lower bound on the share of wrong labels in the probe itself, by what the forks which did not learn from
+    /// its samples say of them (95 % each at three degrees of sureness).
+    pub probe_noise: f64,
     /// What was chosen for each fork.
     pub choices: Vec<String>,
 }
@@ -203,7 +207,7 @@ pub fn scan<T: Task>(
     }
     let mut estimates = Vec::new();
     for sum in sums {
-        estimates.push(sum.finish(&labels.train, folds.count()));
+        estimates.push(sum.finish(&labels.train, folds.count())?);
     }
     let mut scan = Scan {
         train_margins: margins(&base, &labels.train),
@@ -294,6 +298,10 @@ struct Sums {
     support: Vec<f32>,
     /// Probe samples that the forks which did not learn from them classify right.
     right: f64,
+    /// Of each probe sample, how sure the fork which did not learn from it is of what it is.
+    confidence: Vec<f32>,
+    /// Whether that is the sample's label.
+    agrees: Vec<bool>,
     choices: Vec<String>,
 }
 
@@ -306,6 +314,8 @@ impl Sums {
             probe: vec![0.0; labels.probe.len()],
             support: vec![0.0; labels.train.len() * labels.classes],
             right: 0.0,
+            confidence: vec![0.0; labels.probe.len()],
+            agrees: vec![true; labels.probe.len()],
             choices: Vec::new(),
         })
     }
@@ -318,11 +328,17 @@ impl Sums {
             self.probe[index] = score;
         }
         self.right += probe.after.accuracy(probe.labels) * held_out.len() as f64;
+        for (position, &index) in held_out.iter().enumerate() {
+            let row = probe.after.row(position);
+            let class = arg_max(row);
+            self.confidence[index] = -cross_entropy(row, class);
+            self.agrees[index] = class == probe.labels[position];
+        }
         self.score.support(train, &mut self.support);
         self.choices.push(choice.to_string());
     }
 
-    fn finish(mut self, labels: &[usize], forks: usize) -> Estimate {
+    fn finish(mut self, labels: &[usize], forks: usize) -> Result<Estimate, InfluenceError> {
         for sum in &mut self.train {
             *sum /= forks as f32;
         }
@@ -332,14 +348,17 @@ impl Sums {
             row[label] = f32::NEG_INFINITY;
             suggested.push(arg_max(row) as u32);
         }
-        Estimate {
+        let probe_noise = confident::wrong_labels(&self.confidence, &self.agrees)
+            .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
+        Ok(Estimate {
             estimator: self.estimator,
             held_out_null: self.score.held_out_null(),
             train: self.train,
             probe_accuracy: self.right / self.probe.len().max(1) as f64,
             probe: self.probe,
             suggested,
+            probe_noise,
             choices: self.choices,
-        }
+        })
     }
 }

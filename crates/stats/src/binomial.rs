@@ -22,9 +22,60 @@ pub fn upper_tail(trials: usize, successes: usize, p: f64) -> Result<f64, StatsE
     Ok(lower_tail(a, b, p))
 }
 
+/// The lower bound of Clopper and Pearson (Biometrika 26, 1934) on p after `successes` of `trials`: the p at
+/// which so many or more have a chance of `level`. 0 without successes.
+///
+/// # Errors
+///
+/// [`StatsError::OutOfRange`] unless `level` is between 0 and 1 and there are no more successes than trials.
+pub fn lower_bound(trials: usize, successes: usize, level: f64) -> Result<f64, StatsError> {
+    within(
+        level > 0.0 && level < 1.0,
+        "the level",
+        level,
+        "above 0 and below 1",
+    )?;
+    within(
+        successes <= trials,
+        "the number of successes",
+        successes as f64,
+        "at most that of trials",
+    )?;
+    if successes == 0 {
+        return Ok(0.0);
+    }
+    // The tail grows with p. Sixty halvings leave nothing of a double.
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if upper_tail(trials, successes, middle)? < level {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// scipy 1.17.1: `beta.ppf(level, k, n - k + 1)`.
+    #[test]
+    fn lower_bounds_match_scipy() {
+        for (n, k, level, expected) in [
+            (250, 16, 0.05, 0.04055212176427509),
+            (40, 40, 0.05, 0.9278424754944854),
+            (1000, 1, 0.01, 1.0050285349045254e-05),
+            (62, 6, 0.05, 0.042989661674345515),
+        ] {
+            let bound = lower_bound(n, k, level).unwrap();
+            assert!((bound / expected - 1.0).abs() < 1e-9, "{n} {k}: {bound}");
+        }
+        assert_eq!(lower_bound(30, 0, 0.05).unwrap(), 0.0);
+        assert!(lower_bound(3, 4, 0.05).is_err() && lower_bound(3, 1, 1.0).is_err());
+    }
 
     /// scipy 1.17.1: `binom.sf(k - 1, n, p)`.
     #[test]

@@ -27,8 +27,10 @@
 //! | --- | --- |
 //! | [`conformal`] | how unusual is this score among clean ones? |
 //! | [`fdr`] | which samples may be named, and how many false alarms are among them? |
+//! | [`local`] | how likely is it that this one label is right? |
 //! | [`noise_ratio`] | what share of the labels is wrong at least, and about? |
 //! | [`groups`] | which sources hold more suspects than chance? |
+//! | [`confident`] | how many labels of the probe itself are wrong? |
 //! | [`binomial`] | how likely are so many successes? |
 //! | [`band`] | how far may the null's survival function be off, everywhere at once? |
 //! | [`ranking`] | how are scores fused, compared and judged? |
@@ -40,11 +42,13 @@ pub mod band;
 mod beta;
 pub mod binomial;
 mod check;
+pub mod confident;
 pub mod conformal;
 mod crossing;
 mod error;
 pub mod fdr;
 pub mod groups;
+pub mod local;
 pub mod moments;
 pub mod noise_ratio;
 pub mod ranking;

@@ -61,6 +61,11 @@ const RUN_GAUGES: &[RunGauge] = &[
         of_summary!(|s| s.memorised_suspects as f64),
     ),
     (
+        "mirrorwatch_hard_suspects",
+        "Suspects whose label is more likely right, on a hard sample, than wrong.",
+        of_summary!(|s| s.hard_suspects as f64),
+    ),
+    (
         "mirrorwatch_canaries",
         "Training samples whose labels were made wrong on purpose, to measure what is found.",
         of_summary!(|s| s.canaries as f64),
@@ -94,6 +99,11 @@ const RUN_GAUGES: &[RunGauge] = &[
         "mirrorwatch_probe_accuracy_ratio",
         "Share of the probe that the last scanned checkpoint classifies right.",
         of_summary!(|s| s.probe_accuracy),
+    ),
+    (
+        "mirrorwatch_probe_noise_lower_bound",
+        "Lower confidence bound on the share of wrong labels in the probe itself, by the last scan.",
+        of_summary!(|s| s.probe_noise_lower_bound),
     ),
     (
         "mirrorwatch_train_loss",

@@ -1,0 +1,108 @@
+//! How likely it is that this one label is right: the local false-discovery rate.
+//!
+//! A list of suspects at q = 0.1 promises a tenth of false alarms on average over the list, but the first
+//! of the list and the last are not alike. The local rate π₀ f₀(s) / f(s) (Efron, Tibshirani, Storey and
+//! Tusher, JASA 96, 2001) is the share of clean samples *at* a score instead of above it. Both densities
+//! are estimated by their Grenander estimator, in one: the isotonic regression of clean against all
+//! counts (Strimmer, *A unified approach to false discovery rate estimation*, BMC Bioinformatics 9, 2008),
+//! which needs no bandwidth and no family of distributions, only that a higher score never makes a
+//! label more likely to be right.
+
+use crate::StatsError;
+use crate::check::{no_nan, some_scores, within};
+
+/// Scores that share one estimate: clean samples to expect among them, and samples there are.
+struct Block {
+    clean: f64,
+    samples: f64,
+}
+
+/// The local false-discovery rate of each score: the estimated chance, from 0 to 1, that a sample with this
+/// score is clean. Never smaller for a lower score; equal within stretches that the data cannot tell apart.
+///
+/// `null`: scores of samples known to be clean. `clean_share`: π₀, the share of clean samples among
+/// `scores`, from [`crate::fdr::clean_share`] or 1. As for conformal p-values, one more null sample is
+/// imagined above all scores, so that no label is ever certain to be wrong.
+///
+/// # Errors
+///
+/// [`StatsError::Empty`] without null scores, [`StatsError::NotANumber`], and [`StatsError::OutOfRange`] for a
+/// share that is not above 0 and at most 1.
+///
+/// ```
+/// let null = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 2.0];
+/// let scores = [0.1, 0.3, 0.5, 2.5, 3.0, 3.5, 4.0];
+/// let rates = mirrorwatch_stats::local::false_discovery_rates(&null, &scores, 0.5)?;
+/// assert!(rates[6] < 0.1 && rates[0] > 0.9);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+pub fn false_discovery_rates(
+    null: &[f32],
+    scores: &[f32],
+    clean_share: f64,
+) -> Result<Vec<f64>, StatsError> {
+    some_scores("null", null)?;
+    no_nan("scores", scores)?;
+    within(
+        clean_share > 0.0 && clean_share <= 1.0,
+        "the clean share",
+        clean_share,
+        "above 0 and at most 1",
+    )?;
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let mut known = null.to_vec();
+    known.sort_unstable_by(|a, b| b.total_cmp(a));
+    let each = clean_share * scores.len() as f64 / (null.len() + 1) as f64;
+
+    let mut blocks: Vec<Block> = Vec::new();
+    let (mut from, mut above) = (0, 0);
+    while from < order.len() {
+        let score = scores[order[from]];
+        let mut to = from;
+        while to < order.len() && scores[order[to]] == score {
+            to += 1;
+        }
+        // Null samples between two scores count for the lower one: that they are not above it is all
+        // that is known of them.
+        let reached = above + known[above..].partition_point(|&s| s >= score);
+        let imagined = usize::from(from == 0);
+        blocks.push(Block {
+            clean: each * (reached - above + imagined) as f64,
+            samples: (to - from) as f64,
+        });
+        pool(&mut blocks);
+        (from, above) = (to, reached);
+    }
+
+    let mut rates = vec![1.0; scores.len()];
+    let mut position = 0;
+    for block in blocks {
+        let rate = (block.clean / block.samples).min(1.0);
+        for _ in 0..block.samples as usize {
+            rates[order[position]] = rate;
+            position += 1;
+        }
+    }
+    Ok(rates)
+}
+
+/// Joins the last block with those before it until the rates do not fall (pool adjacent violators: Ayer,
+/// Brunk, Ewing, Reid and Silverman, 1955).
+fn pool(blocks: &mut Vec<Block>) {
+    while let [.., higher, lower] = blocks.as_slice() {
+        if higher.clean * lower.samples <= lower.clean * higher.samples {
+            return;
+        }
+        let joined = Block {
+            clean: higher.clean + lower.clean,
+            samples: higher.samples + lower.samples,
+        };
+        blocks.truncate(blocks.len() - 2);
+        blocks.push(joined);
+    }
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;
