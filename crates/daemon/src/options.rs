@@ -16,8 +16,8 @@ use crate::metrics::Limits;
 pub struct ScanOptions {
     /// Estimator as DIRECTION or DIRECTION:SCORE; may be repeated, the first one counts
     ///
-    /// Directions: gradient, margin, margin-last-layer, finetune, shrink-finetune. Scores: after,
-    /// delta, counterfactual, counterfactual-relative. Only `after` is valid without a trusted set.
+    /// Directions: gradient, margin, margin-last-layer, finetune, shrink-finetune, inverse-hessian, per-class. Scores:
+    /// after, delta, counterfactual, counterfactual-relative. Only `after` is valid without a trusted set.
     #[arg(long = "estimator", value_name = "NAME", default_values_t = [String::from("finetune")])]
     pub estimators: Vec<String>,
 

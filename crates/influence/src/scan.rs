@@ -178,24 +178,11 @@ pub fn scan<T: Task>(
                 progress,
                 cancel,
             })?;
-            let after = sweep(
-                task,
-                &step.model,
-                Set::Training,
-                &everything,
-                &labels.train,
-                &forward,
-            )?;
-            let held_out_after = sweep(
-                task,
-                &step.model,
-                Set::Probe,
-                held_out,
-                &labels.probe,
-                &quiet,
-            )?;
+            let forks = &step.forks;
+            let after = forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?;
+            let held_out_after = forks.sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?;
             let held_out_labels: Vec<usize> = held_out.iter().map(|&i| labels.probe[i]).collect();
-            let train = View::new(&base, &after, &labels.train);
+            let train = forks.view(&base, &after, &labels.train);
             let probe =
                 View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
             for sum in &mut sums {
@@ -327,9 +314,10 @@ impl Sums {
         for (&index, score) in held_out.iter().zip(self.score.score(probe)) {
             self.probe[index] = score;
         }
-        self.right += probe.after.accuracy(probe.labels) * held_out.len() as f64;
+        let told_nothing = probe.told_nothing();
+        self.right += told_nothing.accuracy(probe.labels) * held_out.len() as f64;
         for (position, &index) in held_out.iter().enumerate() {
-            let row = probe.after.row(position);
+            let row = told_nothing.row(position);
             let class = arg_max(row);
             self.confidence[index] = -cross_entropy(row, class);
             self.agrees[index] = class == probe.labels[position];

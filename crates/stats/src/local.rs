@@ -11,10 +11,10 @@
 use crate::StatsError;
 use crate::check::{no_nan, some_scores, within};
 
-/// Scores that share one estimate: clean samples to expect among them, and samples there are.
+/// Scores that share one estimate: the null samples there, and the samples.
 struct Block {
-    clean: f64,
-    samples: f64,
+    null: usize,
+    samples: usize,
 }
 
 /// The local false-discovery rate of each score: the estimated chance, from 0 to 1, that a sample with this
@@ -68,8 +68,8 @@ pub fn false_discovery_rates(
         let reached = above + known[above..].partition_point(|&s| s >= score);
         let imagined = usize::from(from == 0);
         blocks.push(Block {
-            clean: each * (reached - above + imagined) as f64,
-            samples: (to - from) as f64,
+            null: reached - above + imagined,
+            samples: to - from,
         });
         pool(&mut blocks);
         (from, above) = (to, reached);
@@ -78,8 +78,9 @@ pub fn false_discovery_rates(
     let mut rates = vec![1.0; scores.len()];
     let mut position = 0;
     for block in blocks {
-        let rate = (block.clean / block.samples).min(1.0);
-        for _ in 0..block.samples as usize {
+        // Divided first: equal shares come out equal.
+        let rate = (each * (block.null as f64 / block.samples as f64)).min(1.0);
+        for _ in 0..block.samples {
             rates[order[position]] = rate;
             position += 1;
         }
@@ -91,11 +92,12 @@ pub fn false_discovery_rates(
 /// Brunk, Ewing, Reid and Silverman, 1955).
 fn pool(blocks: &mut Vec<Block>) {
     while let [.., higher, lower] = blocks.as_slice() {
-        if higher.clean * lower.samples <= lower.clean * higher.samples {
+        // Counts, not shares: these compare exactly.
+        if higher.null * lower.samples <= lower.null * higher.samples {
             return;
         }
         let joined = Block {
-            clean: higher.clean + lower.clean,
+            null: higher.null + lower.null,
             samples: higher.samples + lower.samples,
         };
         blocks.truncate(blocks.len() - 2);

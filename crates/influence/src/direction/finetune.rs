@@ -2,12 +2,12 @@
 
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::activation::log_softmax;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::{Direction, HeldOutLoss, Probe, Step, settle};
+use super::gradient::cross_entropy;
+use super::{Direction, Forks, HeldOutLoss, Probe, Step, settle};
 use crate::error::InfluenceError;
 use crate::model::fork;
 use crate::score::{self, Score};
@@ -95,7 +95,7 @@ pub(super) fn descend<T: Task>(
         ));
     };
     Ok(Step {
-        model,
+        forks: Forks::One(model),
         choice: format!(
             "{depth} steps at {rate}, held-out loss {:.3} ± {:.3}",
             loss.mean, loss.standard_error
@@ -128,8 +128,7 @@ fn descend_at<T: Task>(
         let minibatch = std::mem::replace(&mut order, rest);
         let (batch, labels) = probe.batch(&minibatch)?;
         let logits = probe.task.logits(&model, &batch);
-        let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
-        let gradients = picked.mean().neg().backward();
+        let gradients = cross_entropy(logits, labels).backward();
         let gradients = GradientsParams::from_grads(gradients, &model);
         // Burn's optimizers pass silently over a module that got no gradient.
         if gradients.is_empty() {

@@ -1,8 +1,9 @@
 //! `gradient`: one step down the probe's cross-entropy, as in Forward-INF.
 
 use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
 
-use super::step::Layers;
+use super::layers::Layers;
 use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
 use crate::score::{self, Score};
@@ -25,14 +26,12 @@ impl<T: Task> Direction<T> for Gradient {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        step::normalised(
-            probe,
-            Layers::All,
-            |logits, labels| {
-                let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
-                picked.mean().neg()
-            },
-            &score::Delta,
-        )
+        step::normalised(probe, Layers::All, cross_entropy, &score::Delta)
     }
+}
+
+/// Mean cross-entropy of a batch, in nats: logits of shape `[B, K]`, labels `[B]`.
+pub(super) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
+    picked.mean().neg()
 }

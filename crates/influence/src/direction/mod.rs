@@ -2,9 +2,15 @@
 //!
 //! Each direction is one file here and one line in [`all`].
 
+mod conjugate;
 mod finetune;
+mod flat;
+mod forks;
 mod gradient;
+mod inverse_hessian;
+mod layers;
 mod margin;
+mod per_class;
 mod shrink;
 mod step;
 
@@ -19,8 +25,11 @@ use crate::sweep::{Outputs, SweepOptions, read_items, sweep};
 use crate::task::{Labels, Set, Task, dataset};
 
 pub use finetune::Finetune;
+pub use forks::Forks;
 pub use gradient::Gradient;
+pub use inverse_hessian::InverseHessian;
 pub use margin::{Margin, MarginLastLayer};
+pub use per_class::PerClass;
 pub use shrink::ShrinkFinetune;
 
 /// A way to turn probe samples into a weight change θ → θ + v.
@@ -39,10 +48,10 @@ pub trait Direction<T: Task>: Send + Sync {
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError>;
 }
 
-/// A fork at θ + v and how it was chosen.
+/// Where θ + v is and how it was chosen.
 pub struct Step<M> {
-    /// The model at θ + v, without autodiff.
-    pub model: M,
+    /// The model at θ + v, or one per class.
+    pub forks: Forks<M>,
     /// What was chosen and why, for logs and reports, for example `rho 0.01`.
     pub choice: String,
 }
@@ -55,6 +64,8 @@ pub fn all<T: Task>() -> Vec<Box<dyn Direction<T>>> {
         Box::new(MarginLastLayer),
         Box::new(Finetune),
         Box::new(ShrinkFinetune),
+        Box::new(InverseHessian),
+        Box::new(PerClass),
     ]
 }
 
@@ -121,24 +132,26 @@ impl<T: Task> Probe<'_, T> {
 
     /// The loss of the held-out probe samples after a step.
     fn held_out_loss(&self, model: &T::Model) -> Result<HeldOutLoss, InfluenceError> {
-        Ok(HeldOutLoss::of(&self.held_out_after(model)?.losses))
-    }
-
-    /// Outputs after a step of the held-out probe samples, in their order.
-    fn held_out_after(&self, model: &T::Model) -> Result<Outputs, InfluenceError> {
-        sweep(
+        let (options, labels) = (self.quiet(), &self.labels.probe);
+        let after = sweep(
             self.task,
             model,
             Set::Probe,
             self.held_out,
-            &self.labels.probe,
-            &SweepOptions {
-                device: self.device,
-                batch_size: self.batch_size,
-                progress: &|_| (),
-                cancel: self.cancel,
-            },
-        )
+            labels,
+            &options,
+        )?;
+        Ok(HeldOutLoss::of(&after.losses))
+    }
+
+    /// Sweep options that tell nobody.
+    fn quiet(&self) -> SweepOptions<'_> {
+        SweepOptions {
+            device: self.device,
+            batch_size: self.batch_size,
+            progress: &|_| (),
+            cancel: self.cancel,
+        }
     }
 
     /// How well `score` tells right from wrong labels on the held-out probe samples after a step.
@@ -146,22 +159,34 @@ impl<T: Task> Probe<'_, T> {
     /// Each held-out sample is scored once under its true label and once under every other
     /// label; the figure is the chance that a wrong label scores above a right one (AUROC). It
     /// needs no noisy label and no training sample, so choosing by it cannot peek at the truth.
-    fn judge(&self, model: &T::Model, score: &dyn Score) -> Result<f64, InfluenceError> {
-        let after = self.held_out_after(model)?;
-        let mut scores = Vec::new();
-        let mut wrong = Vec::new();
-        let mut labels: Vec<usize> = self
-            .held_out
-            .iter()
-            .map(|&i| self.labels.probe[i])
-            .collect();
-        for shift in 0..self.labels.classes {
-            let view = View::new(self.held_out_before, &after, &labels);
-            scores.extend(score.score(&view));
-            wrong.resize(scores.len(), shift > 0);
+    fn judge(&self, forks: &Forks<T::Model>, score: &dyn Score) -> Result<f64, InfluenceError> {
+        let after = |labels: &[usize]| {
+            let (options, samples) = (self.quiet(), self.held_out);
+            forks.sweep(self.task, Set::Probe, samples, labels, &options)
+        };
+        let given =
+            |labels: &[usize]| -> Vec<usize> { self.held_out.iter().map(|&i| labels[i]).collect() };
+        let mut labels = self.labels.probe.clone();
+        let (right, right_labels) = (after(&labels)?, given(&labels));
+        let right = forks.view(self.held_out_before, &right, &right_labels);
+        let mut scores = score.score(&right);
+        let mut wrong = vec![false; scores.len()];
+        for _ in 1..self.labels.classes {
             for label in &mut labels {
                 *label = (*label + 1) % self.labels.classes;
             }
+            let elsewhere = if forks.depend_on_labels() {
+                Some(after(&labels)?)
+            } else {
+                None
+            };
+            let outputs = elsewhere.as_ref().unwrap_or(right.after);
+            let labels = given(&labels);
+            // Centred where the labels are right, as nearly all those of the training set are: centred on
+            // wrong ones alone, a class's own fork would find nothing wrong.
+            let view = View::centred_as(&right, self.held_out_before, outputs, &labels);
+            scores.extend(score.score(&view));
+            wrong.resize(scores.len(), true);
         }
         Ok(mirrorwatch_stats::ranking::auroc(&scores, &wrong).unwrap_or(0.5))
     }

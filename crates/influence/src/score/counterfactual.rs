@@ -1,6 +1,6 @@
 //! `counterfactual`: how much more the probe pushes the best other label than the given one.
 
-use super::{Score, View};
+use super::{Score, View, add_log_probabilities};
 
 /// max_{c≠y} Δz̃_c − Δz̃_y, with the changes of each class's logit centred over the training set.
 pub struct Counterfactual;
@@ -69,8 +69,13 @@ fn score(view: &View<'_>, relative: bool) -> Vec<f32> {
     scores
 }
 
-/// The push itself says which label the probe would rather see.
+/// The push itself says which label the probe would rather see. That of a class's own fork moves all
+/// others nearly alike: there it is the outputs.
 fn add_changes(view: &View<'_>, support: &mut [f32]) {
+    if view.is_per_class() {
+        add_log_probabilities(view, support);
+        return;
+    }
     let classes = view.before.classes;
     let mut row = vec![0.0f32; classes];
     for (sample, sums) in support.chunks_mut(classes).enumerate() {

@@ -31,13 +31,17 @@ pub trait Score: Send + Sync {
     /// `support` holds K values per sample. The best class other than the given one becomes the
     /// suggested label. Log-probabilities after the step unless the score has a better reading.
     fn support(&self, view: &View<'_>, support: &mut [f32]) {
-        let classes = view.after.classes;
-        for (sample, row) in support.chunks_mut(classes).enumerate() {
-            let logits = view.after.row(sample);
-            let loss_of_first = cross_entropy(logits, 0);
-            for (sum, z) in row.iter_mut().zip(logits) {
-                *sum += z - logits[0] - loss_of_first;
-            }
+        add_log_probabilities(view, support);
+    }
+}
+
+fn add_log_probabilities(view: &View<'_>, support: &mut [f32]) {
+    let classes = view.after.classes;
+    for (sample, row) in support.chunks_mut(classes).enumerate() {
+        let logits = view.after.row(sample);
+        let loss_of_first = cross_entropy(logits, 0);
+        for (sum, z) in row.iter_mut().zip(logits) {
+            *sum += z - logits[0] - loss_of_first;
         }
     }
 }
@@ -75,19 +79,35 @@ pub struct View<'a> {
     pub after: &'a Outputs,
     /// The label of each sample.
     pub labels: &'a [usize],
-    /// Mean change of each class's logit, over the samples that set the centre.
-    pub centre: Vec<f32>,
+    /// Mean change of each class's logit, over the samples that set the centre; where each label has a
+    /// fork of its own, K such means in turn, over those of one label each.
+    centres: Vec<Vec<f32>>,
 }
 
 impl<'a> View<'a> {
     /// A view centred on its own samples.
     pub fn new(before: &'a Outputs, after: &'a Outputs, labels: &'a [usize]) -> Self {
-        let centre = centre(before, after);
+        let centres = vec![centre(before, after, |_| true)];
         Self {
             before,
             after,
             labels,
-            centre,
+            centres,
+        }
+    }
+
+    /// A view of samples that were read at the fork of their own label each. Centred by label: what a
+    /// fork does to all of its samples says nothing of one.
+    pub fn per_class(before: &'a Outputs, after: &'a Outputs, labels: &'a [usize]) -> Self {
+        let mut centres = Vec::with_capacity(before.classes);
+        for class in 0..before.classes {
+            centres.push(centre(before, after, |sample| labels[sample] == class));
+        }
+        Self {
+            before,
+            after,
+            labels,
+            centres,
         }
     }
 
@@ -102,30 +122,109 @@ impl<'a> View<'a> {
             before,
             after,
             labels,
-            centre: other.centre.clone(),
+            centres: other.centres.clone(),
+        }
+    }
+
+    /// Whether samples were read at the fork of their own label.
+    pub fn is_per_class(&self) -> bool {
+        self.centres.len() > 1
+    }
+
+    /// What the model says that was told no sample's label: the outputs after the step, or before it where each
+    /// sample was read at the fork of its own label.
+    pub fn told_nothing(&self) -> &'a Outputs {
+        if self.is_per_class() {
+            self.before
+        } else {
+            self.after
         }
     }
 
     /// Centred logit changes Δz̃ of a sample, written over `row` (length K).
     pub fn change(&self, sample: usize, row: &mut [f32]) {
         let (before, after) = (self.before.row(sample), self.after.row(sample));
+        let centre = if self.is_per_class() {
+            &self.centres[self.labels[sample]]
+        } else {
+            &self.centres[0]
+        };
         for (k, value) in row.iter_mut().enumerate() {
-            *value = after[k] - before[k] - self.centre[k];
+            *value = after[k] - before[k] - centre[k];
         }
     }
 }
 
-fn centre(before: &Outputs, after: &Outputs) -> Vec<f32> {
+/// Mean change of each class's logit over the samples that `counts` names; zeros without any.
+fn centre(before: &Outputs, after: &Outputs, counts: impl Fn(usize) -> bool) -> Vec<f32> {
     let mut sums = vec![0.0f64; before.classes];
-    for (b, a) in before
-        .logits
-        .chunks(before.classes)
-        .zip(after.logits.chunks(after.classes))
-    {
+    let mut count = 0usize;
+    for sample in (0..before.len()).filter(|&sample| counts(sample)) {
+        let (b, a) = (before.row(sample), after.row(sample));
         for (k, sum) in sums.iter_mut().enumerate() {
             *sum += f64::from(a[k] - b[k]);
         }
+        count += 1;
     }
-    let count = before.len().max(1) as f64;
+    let count = count.max(1) as f64;
     sums.into_iter().map(|sum| (sum / count) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outputs(logits: &[f32]) -> Outputs {
+        Outputs {
+            classes: 2,
+            logits: logits.to_vec(),
+            losses: vec![0.0; logits.len() / 2],
+        }
+    }
+
+    #[test]
+    fn forks_of_their_own_label_are_centred_by_label() {
+        let before = outputs(&[0.0; 8]);
+        // Labels 0, 0, 1, 1: the first fork adds 10 to the first logit, the second 100 to the second.
+        let after = outputs(&[11.0, 0.0, 9.0, 0.0, 0.0, 103.0, 0.0, 97.0]);
+        let view = View::per_class(&before, &after, &[0, 0, 1, 1]);
+        assert_eq!(
+            Counterfactual.score(&view),
+            [-1.0, 1.0, -3.0, 3.0],
+            "what a fork does to all of its samples is taken off"
+        );
+        // A held-out sample of label 1, on that scale.
+        let (before, after) = (outputs(&[0.0, 0.0]), outputs(&[0.0, 95.0]));
+        let held_out = View::centred_as(&view, &before, &after, &[1]);
+        assert_eq!(Counterfactual.score(&held_out), [5.0]);
+        // Nor does it count that a fork told its own label is right.
+        assert_eq!(held_out.told_nothing().accuracy(&[1]), 0.0);
+        assert_eq!(
+            View::new(&before, &after, &[1])
+                .told_nothing()
+                .accuracy(&[1]),
+            1.0
+        );
+    }
+
+    #[test]
+    fn a_class_whose_fork_did_not_move_scores_nothing() {
+        let before = outputs(&[1.0, 2.0, 3.0, 5.0, 0.0, 1.0]);
+        let after = outputs(&[1.0, 2.0, 3.0, 5.0, 0.5, 2.5]);
+        let view = View::per_class(&before, &after, &[0, 0, 1]);
+        assert_eq!(Counterfactual.score(&view)[..2], [0.0, 0.0]);
+        assert_eq!(CounterfactualRelative.score(&view)[..2], [0.0, 0.0]);
+        assert_eq!(Delta.score(&view)[..2], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_suggestion_of_a_fork_of_its_own_label_follows_the_outputs() {
+        let before = outputs(&[0.0, 0.0]);
+        let after = outputs(&[0.0, 3.0]);
+        let view = View::per_class(&before, &after, &[0]);
+        // Centred on itself, the change is nothing; the outputs prefer the other label.
+        let mut support = [0.0; 2];
+        Counterfactual.support(&view, &mut support);
+        assert!((support[1] - support[0] - 3.0).abs() < 1e-6, "{support:?}");
+    }
 }

@@ -84,6 +84,41 @@ fn every_direction_with_its_own_score_points_the_right_way() {
     }
 }
 
+/// Directions that are no fine-tuning, each with its own score.
+fn further_directions_find_flips<M: Net + 'static>() {
+    let _turn = turn();
+    let task = Toy::<M>::gaussian(600, 120, 9);
+    let model = task.trained(1, 0.02, 9);
+    let mut config = everything::<M>(0);
+    let names = ["inverse-hessian:delta", "per-class:counterfactual"];
+    config
+        .estimators
+        .retain(|e| names.contains(&e.to_string().as_str()));
+    let scan = run(&task, &model, &config);
+    for name in names {
+        let estimate = estimate(&scan, name);
+        let found = auroc(&estimate.train, &task.flipped()).unwrap();
+        assert!(found > 0.9, "{name} {found}");
+        let restored = restored(&task, estimate);
+        assert!(restored > 0.8, "{name} {restored}");
+    }
+}
+
+#[test]
+fn further_directions_find_flips_with_a_smooth_net() {
+    further_directions_find_flips::<Smooth>();
+}
+
+#[test]
+fn further_directions_find_flips_with_batchnorm_and_dropout() {
+    further_directions_find_flips::<Normed>();
+}
+
+#[test]
+fn further_directions_find_flips_with_a_convolution() {
+    further_directions_find_flips::<Conv>();
+}
+
 /// Memorised wrong labels have a small loss; after a few clean steps it is no longer small.
 #[test]
 fn finetune_still_finds_flips_when_they_are_memorised() {

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use mirrorwatch_influence::direction::{
-    Direction, Finetune, Gradient, Margin, MarginLastLayer, Probe, ShrinkFinetune,
+    Direction, Finetune, Gradient, Margin, MarginLastLayer, Probe, ShrinkFinetune, Step,
 };
 use mirrorwatch_influence::model::fork;
 use mirrorwatch_influence::{Labels, Set, sweep};
@@ -17,14 +17,14 @@ use crate::common::{Toy, loss, losses, quiet, turn};
 use crate::nets::{Conv, Net, Normed, Smooth};
 use crate::weights::{Values, dot, length, minus, moved, slopes, values};
 
-/// The weight change that `direction` asks for, learning from probe samples `learnt` and choosing
-/// its length on the others.
-pub fn change_of<M: Net + 'static>(
+/// The step that `direction` takes, learning from probe samples `learnt` and choosing its length on
+/// the others.
+pub fn step_of<M: Net + 'static>(
     direction: &dyn Direction<Toy<M>>,
     task: &Toy<M>,
     model: &M,
     learnt: &[usize],
-) -> Values {
+) -> Step<M> {
     let labels = Labels::read(task).unwrap();
     let mut held_out: Vec<usize> = (0..labels.probe.len()).collect();
     held_out.retain(|i| !learnt.contains(i));
@@ -44,11 +44,21 @@ pub fn change_of<M: Net + 'static>(
         progress: &|_| (),
         cancel: &AtomicBool::new(false),
     });
-    minus(&step.unwrap().model, model)
+    step.unwrap()
+}
+
+/// Its weight change, for a direction with one for all samples.
+pub fn change_of<M: Net + 'static>(
+    direction: &dyn Direction<Toy<M>>,
+    task: &Toy<M>,
+    model: &M,
+    learnt: &[usize],
+) -> Values {
+    minus(step_of(direction, task, model, learnt).forks.of(0), model)
 }
 
 /// Half of the probe, all classes in it.
-fn half(task: &Toy<impl Net>) -> Vec<usize> {
+pub fn half(task: &Toy<impl Net>) -> Vec<usize> {
     let all = 0..task.probe.samples.len();
     all.filter(|i| i % 8 < 4).collect()
 }

@@ -14,10 +14,19 @@
 //! counterfactual = [max(c[i, k] for k != y[i]) - c[i, y[i]] for i in range(3)]
 //! relative = counterfactual / abs(c).mean(1)
 //! ```
+//!
+//! and for `inverse-hessian`, whose matrix is that of the training samples and here the Hessian itself,
+//!
+//! ```python
+//! g = concatenate([gW.ravel(), gb]); p = softmax(X @ W + b)
+//! J = [hstack([kron(x, I), I]) for x in X]   # ∂z / ∂(W, b), 3 × 9
+//! G = sum(j.T @ (diag(q) - outer(q, q)) @ j for j, q in zip(J, p)) / 3
+//! v = -solve(G + .1 * (g @ G @ g) / (g @ g) * eye(9), g)
+//! ```
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
-use mirrorwatch_influence::direction::{Direction, Gradient, Margin};
+use mirrorwatch_influence::direction::{Direction, Gradient, InverseHessian, Margin};
 use mirrorwatch_influence::score::{self, View};
 use mirrorwatch_influence::{Labels, Set, sweep};
 
@@ -77,6 +86,30 @@ const MARGIN: Expected = Expected {
         (
             "counterfactual-relative",
             [-2.054_347_83, -2.095_419_85, -0.057_939_91],
+        ),
+    ],
+};
+
+const INVERSE_HESSIAN: Expected = Expected {
+    weight: [
+        0.178_775_73,
+        0.291_603_18,
+        -0.470_378_91,
+        0.154_129_61,
+        0.162_584_43,
+        -0.316_714_05,
+    ],
+    bias: [-0.008_844_57, -0.501_114_93, 0.509_959_49],
+    scores: [
+        ("after", [0.658_644_22, 1.759_857_8, 2.476_966_04]),
+        ("delta", [-0.007_087_71, -0.015_490_35, 0.005_355]),
+        (
+            "counterfactual",
+            [0.000_799_02, -0.012_499_77, -0.004_757_6],
+        ),
+        (
+            "counterfactual-relative",
+            [0.231_133_31, -1.840_838_7, -1.427_293_73],
         ),
     ],
 };
@@ -173,6 +206,11 @@ fn gradient_matches_numpy() {
 #[test]
 fn margin_matches_numpy() {
     matches(&Margin, &MARGIN);
+}
+
+#[test]
+fn inverse_hessian_matches_numpy() {
+    matches(&InverseHessian, &INVERSE_HESSIAN);
 }
 
 /// The default support is the log-probability after the step: numpy, log_softmax(z1) of the

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod classes;
 mod common;
+mod curvature;
 mod finds;
 mod first_order;
 mod fork;
