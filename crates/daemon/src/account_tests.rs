@@ -212,6 +212,47 @@ fn the_promised_rates_hold_with_wrong_labels() {
 }
 
 #[test]
+fn chances_of_being_wrong_tell_suspects_apart() {
+    let (samples, wrong, trusted) = (1200, 240, 300);
+    let (mut sure, mut sure_wrong, mut hard, mut hard_wrong) = (0, 0, 0, 0);
+    let (mut expected, mut suspects_wrong) = (0.0, 0);
+    for seed in 0..REPETITIONS {
+        let (evidence, labels) = synthetic(9000 + seed, samples + trusted, wrong, trusted, 200);
+        let judged = account(&evidence, &labels, LEVELS).unwrap();
+        assert!(
+            labels
+                .trusted
+                .iter()
+                .all(|&i| judged.wrong_probability[i] == 0.0)
+        );
+        let mut among = 0;
+        for i in (0..samples).filter(|&i| judged.flags[i]) {
+            let chance = judged.wrong_probability[i];
+            expected += f64::from(chance);
+            suspects_wrong += usize::from(i < wrong);
+            if chance >= 0.9 {
+                sure += 1;
+                sure_wrong += usize::from(i < wrong);
+            }
+            if chance < 0.5 {
+                among += 1;
+                hard_wrong += usize::from(i < wrong);
+            }
+        }
+        hard += among;
+        assert_eq!(judged.hard_suspects(), among);
+    }
+    let share = |a: usize, b: usize| a as f64 / b as f64;
+    // Chances add up to what they are chances of.
+    assert!((expected / suspects_wrong as f64 - 1.0).abs() < 0.05);
+    assert!(sure > 20_000 && share(sure_wrong, sure) > 0.95);
+    assert!(
+        hard > 100 && share(hard_wrong, hard) < 0.6,
+        "{hard_wrong} of {hard}"
+    );
+}
+
+#[test]
 fn canaries_are_found_but_never_counted() {
     let (mut evidence, labels) = synthetic(2, 2000, 400, 300, 80);
     // Two canaries: one looks like a wrong label, the other like a right one.

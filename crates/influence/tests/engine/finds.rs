@@ -136,3 +136,23 @@ fn finetune_still_finds_flips_when_they_are_memorised() {
     let mirrored = auroc(&mirrored.train, &task.flipped()).unwrap();
     assert!(mirrored > 0.9 && mirrored > loss, "{mirrored} {loss}");
 }
+
+#[test]
+fn wrong_labels_in_the_probe_are_noticed_and_wrong_training_labels_are_not_taken_for_them() {
+    let _turn = turn();
+    let task = Toy::<Smooth>::gaussian(600, 400, 9);
+    let model = task.trained(1, 0.02, 9);
+    let clean = run(&task, &model, &everything::<Smooth>(0));
+    let mut probe = task.probe.samples.clone();
+    for sample in probe.iter_mut().step_by(11) {
+        sample.label = (sample.label + 1) % task.classes;
+    }
+    let noisy = Toy::<Smooth>::of(task.train.samples.clone(), probe, task.classes);
+    let noisy = run(&noisy, &model, &everything::<Smooth>(0));
+    let (clean, noisy) = (
+        estimate(&clean, "finetune:after").probe_noise,
+        estimate(&noisy, "finetune:after").probe_noise,
+    );
+    assert!(clean < 0.01, "{clean}");
+    assert!((0.02..0.1).contains(&noisy), "{noisy}");
+}
