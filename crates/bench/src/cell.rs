@@ -52,7 +52,7 @@ pub fn run(cell: &Cell, places: &Places<'_>, tell: &dyn Fn(&str)) -> Result<Reco
     let start = Instant::now();
     tell("data");
     let setup = Setup::new(cell, places.data, places.work)?;
-    let product = Product::new()?;
+    let product = Product::new(&cell.settings.also)?;
     let mut watched = watch(cell, &setup, &product, tell)?;
     let accuracies: Vec<f64> = watched
         .checkpoints

@@ -8,9 +8,10 @@ fn a_small_cell_from_end_to_end() {
         probe: Some(100),
         trusted: Some(60),
         epochs: Some(3),
+        ..Overrides::default()
     };
     let only = ["annotator".to_string()];
-    let cell = cells(true, &[0], &only, overrides).remove(0);
+    let cell = cells(true, &[0], &only, &overrides).remove(0);
     let directory = tempfile::tempdir().unwrap();
     let export = directory.path().join("export");
     let places = Places {

@@ -8,7 +8,7 @@ use mirrorwatch_influence::Labels;
 
 use crate::labels::ANNOTATORS;
 use crate::product;
-use crate::record::{Count, Setting, SourceCount};
+use crate::record::{Count, Setting, SourceCount, Told};
 use crate::setup::Setup;
 
 /// Counts as the sidecar does.
@@ -85,11 +85,23 @@ fn setting(labels: &Labels) -> Setting {
     }
 }
 
+/// From this chance on, a suspect is as good as wrong.
+const SURE: f32 = 0.9;
+
 /// Compares an account with what is wrong.
 fn compare(account: &Account, wrong: &[bool], truth: &[usize], suggested: &[u32]) -> Count {
     let (mut all_wrong, mut found, mut corrected) = (0, 0, 0);
+    let (mut sure, mut hard) = (Told::default(), Told::default());
     for &sample in &account.scored {
         all_wrong += usize::from(wrong[sample]);
+        if account.flags[sample] {
+            let chance = account.wrong_probability[sample];
+            if chance >= SURE {
+                sure.add(wrong[sample]);
+            } else if chance < 0.5 {
+                hard.add(wrong[sample]);
+            }
+        }
         if account.flags[sample] && wrong[sample] {
             found += 1;
             corrected += usize::from(suggested.get(sample) == Some(&(truth[sample] as u32)));
@@ -116,6 +128,8 @@ fn compare(account: &Account, wrong: &[bool], truth: &[usize], suggested: &[u32]
         estimate: account.estimate,
         min_detectable: account.min_detectable,
         suggested_accuracy: share(corrected, found),
+        sure: Some(sure),
+        hard: Some(hard),
         sources: Vec::new(),
         top_source: None,
     }
@@ -144,6 +158,8 @@ fn refused(setup: &Setup, labels: &Labels, reason: String) -> Count {
         estimate: 0.0,
         min_detectable: 0,
         suggested_accuracy: None,
+        sure: None,
+        hard: None,
         sources: Vec::new(),
         top_source: None,
     }
@@ -186,7 +202,7 @@ mod tests {
             trusted: vec![0],
             ..labels()
         };
-        let estimators = crate::product::Product::new().unwrap().config.estimators;
+        let estimators = crate::product::Product::new(&[]).unwrap().config.estimators;
         let levels = Levels {
             fdr: 0.1,
             alpha: 0.05,
@@ -208,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_small_case_by_hand() {
-        let account = by_hand([false, true, true, true, false, false]);
+        let mut account = by_hand([false, true, true, true, false, false]);
+        account.wrong_probability = vec![0.0, 0.95, 0.7, 0.4, 0.3, 0.0];
         let wrong = [false, true, true, false, true, false];
         let truth = [0, 0, 1, 0, 1, 0];
         let count = compare(&account, &wrong, &truth, &[0, 0, 2, 0, 0, 0]);
@@ -220,6 +237,8 @@ mod tests {
         assert!(count.bound_holds);
         // Sample 1 is suggested right, sample 2 is not; sample 3 was right all along.
         assert_eq!(count.suggested_accuracy, Some(0.5));
+        let told = |suspects, wrong| Some(Told { suspects, wrong });
+        assert_eq!((count.sure, count.hard), (told(1, 1), told(1, 0)));
         let by_source = wrong_by_source(&account, &wrong, &[9, 0, 1, 1, 2, 2]);
         assert_eq!(by_source[..3], [1, 1, 1]);
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::datasets::{DATASETS, Dataset, NOISES, QUICK_NOISES, QUICK_SEEDS};
 
 /// What all cells have in common when it is not what their data set says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// Training samples.
     pub train: Option<usize>,
@@ -16,6 +16,10 @@ pub struct Overrides {
     pub trusted: Option<usize>,
     /// Epochs.
     pub epochs: Option<usize>,
+    /// Wrong labels in the probe.
+    pub probe_noise: Option<String>,
+    /// Estimators that are measured beside the others.
+    pub also: Vec<String>,
 }
 
 impl Overrides {
@@ -31,6 +35,12 @@ impl Overrides {
             if let Some(value) = value {
                 suffix.push_str(&format!("_{name}-{value}"));
             }
+        }
+        if let Some(noise) = &self.probe_noise {
+            suffix.push_str(&format!("_probe-noise-{}", noise.replace(':', "-")));
+        }
+        for estimator in &self.also {
+            suffix.push_str(&format!("_also-{}", estimator.replace(':', "-")));
         }
         suffix
     }
@@ -61,6 +71,12 @@ pub struct Settings {
     pub batch_size: usize,
     /// Learning rate of Adam.
     pub learning_rate: f64,
+    /// Wrong labels in the probe, written like `noise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_noise: Option<String>,
+    /// Estimators that are measured beside the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 /// One training run and all that is measured on it.
@@ -92,7 +108,7 @@ impl Cell {
 
 /// The cells of the full grid or of the quick one whose names contain one of `only`, all if it is
 /// empty; in the order in which they are run.
-pub fn cells(quick: bool, seeds: &[u64], only: &[String], overrides: Overrides) -> Vec<Cell> {
+pub fn cells(quick: bool, seeds: &[u64], only: &[String], overrides: &Overrides) -> Vec<Cell> {
     let (noises, seeds) = if quick {
         (QUICK_NOISES, QUICK_SEEDS)
     } else {
@@ -113,7 +129,7 @@ pub fn cells(quick: bool, seeds: &[u64], only: &[String], overrides: Overrides) 
     cells
 }
 
-fn cell(dataset: &'static Dataset, noise: &str, seed: u64, overrides: Overrides) -> Cell {
+fn cell(dataset: &'static Dataset, noise: &str, seed: u64, overrides: &Overrides) -> Cell {
     Cell {
         dataset,
         settings: Settings {
@@ -131,6 +147,8 @@ fn cell(dataset: &'static Dataset, noise: &str, seed: u64, overrides: Overrides)
             epochs: overrides.epochs.unwrap_or(dataset.epochs),
             batch_size: 64,
             learning_rate: 1e-3,
+            probe_noise: overrides.probe_noise.clone(),
+            also: overrides.also.clone(),
         },
     }
 }
@@ -144,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_cell_has_its_own_name_and_a_noise_that_exists() {
-        let all = cells(false, &[0, 1, 2], &[], Overrides::default());
+        let all = cells(false, &[0, 1, 2], &[], &Overrides::default());
         assert_eq!(all.len(), 4 * 9 * 3);
         let names: BTreeSet<String> = all.iter().map(Cell::name).collect();
         assert_eq!(names.len(), all.len());
@@ -162,8 +180,18 @@ mod tests {
             ..Overrides::default()
         };
         let only = [String::from("cifar10_asym-0.4")];
-        let found = cells(false, &[7], &only, overrides);
+        let found = cells(false, &[7], &only, &overrides);
         assert_eq!(found.len(), 1);
+        let further = Overrides {
+            probe_noise: Some("sym:0.1".to_string()),
+            also: vec!["per-class".to_string()],
+            ..Overrides::default()
+        };
+        let further = cells(false, &[7], &only, &further).remove(0);
+        assert_eq!(
+            further.name(),
+            "cifar10_asym-0.4_probe-noise-sym-0.1_also-per-class_s7"
+        );
         assert_eq!(found[0].name(), "cifar10_asym-0.4_probe-2000_trusted-0_s7");
         assert_eq!(found[0].settings.probe, Some(2000));
         assert_eq!(found[0].settings.trusted, 0);
@@ -172,10 +200,10 @@ mod tests {
 
     #[test]
     fn the_quick_grid_is_embedded_and_shares_no_cell_with_the_full_one() {
-        let quick = cells(true, &[5], &[], Overrides::default());
+        let quick = cells(true, &[5], &[], &Overrides::default());
         assert_eq!(quick.len(), 3);
         assert!(quick.iter().all(|cell| cell.dataset.embedded));
-        let full = cells(false, &[0], &[], Overrides::default());
+        let full = cells(false, &[0], &[], &Overrides::default());
         for cell in quick {
             assert!(full.iter().all(|other| other.name() != cell.name()));
         }

@@ -52,6 +52,14 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
 
+    /// Make labels of the probe wrong, too: `sym:RATE` or `asym:RATE`
+    #[arg(long, value_name = "NOISE")]
+    pub probe_noise: Option<String>,
+
+    /// Measure this estimator beside the others, `direction` or `direction:score`; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub also: Vec<String>,
+
     /// Run cells again that are done
     #[arg(long)]
     pub force: bool,
@@ -96,8 +104,10 @@ impl Options {
             probe: self.probe,
             trusted: self.trusted,
             epochs: self.epochs,
+            probe_noise: self.probe_noise.clone(),
+            also: self.also.clone(),
         };
-        cells(self.quick, &self.seeds, &self.only, overrides)
+        cells(self.quick, &self.seeds, &self.only, &overrides)
     }
 
     /// The directories of data sets, by name.

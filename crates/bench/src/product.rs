@@ -28,18 +28,19 @@ pub struct Product {
 }
 
 impl Product {
-    /// The defaults.
+    /// The defaults; estimators `also` are measured, too.
     ///
     /// # Errors
     ///
     /// An estimator or device that does not exist.
-    pub fn new() -> Result<Self, String> {
+    pub fn new(also: &[String]) -> Result<Self, String> {
         let options = Defaults::parse_from(["defaults"]).scan;
         let mut config = options
             .config::<IdxTask>()
             .map_err(|error| error.to_string())?;
         let own = config.estimators.len();
-        for name in FURTHER {
+        let also = also.iter().map(String::as_str);
+        for name in FURTHER.into_iter().chain(also) {
             let estimator = Estimator::parse::<IdxTask>(name).map_err(|error| error.to_string())?;
             if !config.estimators.contains(&estimator) {
                 config.estimators.push(estimator);

@@ -88,12 +88,41 @@ pub struct Count {
     pub min_detectable: usize,
     /// Share of the found wrong labels whose suggested label is the right one.
     pub suggested_accuracy: Option<f64>,
+    /// Suspects whose label is wrong with a chance of .9 or more, as the product says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sure: Option<Told>,
+    /// Suspects whose sample it says is more likely hard than wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard: Option<Told>,
     /// Counts of each annotator, where there is one to blame or nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceCount>,
     /// The annotator with the largest share of suspects; none without suspects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_source: Option<usize>,
+}
+
+/// Suspects of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// How many they are.
+    pub suspects: usize,
+    /// Those of them whose label is wrong.
+    pub wrong: usize,
+}
+
+impl Told {
+    /// Adds a suspect.
+    pub fn add(&mut self, wrong: bool) {
+        self.suspects += 1;
+        self.wrong += usize::from(wrong);
+    }
+
+    /// Both together.
+    pub fn merge(&mut self, other: Self) {
+        self.suspects += other.suspects;
+        self.wrong += other.wrong;
+    }
 }
 
 /// The product's count of one annotator.

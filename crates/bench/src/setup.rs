@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Parser;
 use mirrorwatch::stock::{IdxTask, StockArgs};
-use mirrorwatch_idx::Features;
+use mirrorwatch_idx::{Features, Packing};
 use mirrorwatch_influence::Labels;
 use quickstart::data::Source;
 use quickstart::noise;
@@ -69,9 +69,25 @@ impl Setup {
             }
             !twice
         });
-        let files = source
+        if let Some(noise) = &settings.probe_noise {
+            source.test_labels = LabelNoise::parse(noise)?
+                .apply(&source.test_labels, &source.class_names, !settings.seed)
+                .labels;
+        }
+        let mut files = source
             .write_to(work, &labels)
             .map_err(|error| error.to_string())?;
+        if settings.probe_noise.is_some() && data.is_some() {
+            // Files of a data set are used where they are, so that these need others.
+            let features = work.join("t10k-features.idx");
+            mirrorwatch_idx::write_features(&features, &source.test, Packing::Plain)
+                .and_then(|()| {
+                    let labels = work.join("t10k-labels.idx");
+                    mirrorwatch_idx::write_labels(&labels, &source.test_labels, Packing::Plain)
+                })
+                .map_err(|error| error.to_string())?;
+            files.test = features;
+        }
         let trusted_file = work.join("trusted.txt");
         write_lines(&trusted_file, &trusted)?;
         let sources_file = work.join("sources.txt");
@@ -154,7 +170,7 @@ pub mod tests {
             trusted: Some(trusted),
             ..Overrides::default()
         };
-        let cell = cells(true, &[0], &[noise.to_string()], overrides).remove(0);
+        let cell = cells(true, &[0], &[noise.to_string()], &overrides).remove(0);
         let work = tempfile::tempdir().unwrap();
         let setup = Setup::new(&cell, None, &work.path().join("work")).unwrap();
         assert!(!work.path().join("work").exists());

@@ -130,7 +130,7 @@ pub mod tests {
     fn a_cell_is_done_only_with_these_settings_and_this_format() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
-        let all = cells(true, &[0], &[], Overrides::default());
+        let all = cells(true, &[0], &[], &Overrides::default());
         let cell = &all[0];
         assert!(store.load(cell).is_none());
         let mut record = empty_record(cell);
@@ -152,7 +152,7 @@ pub mod tests {
     fn half_a_file_is_no_result() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::new(directory.path());
-        let all = cells(true, &[0], &[], Overrides::default());
+        let all = cells(true, &[0], &[], &Overrides::default());
         for cell in &all {
             store.save(&empty_record(cell)).unwrap();
         }

@@ -98,7 +98,7 @@ mod tests {
             trusted: Some(0),
             ..Overrides::default()
         };
-        let cell = cells(true, &[0], &["none".to_string()], overrides).remove(0);
+        let cell = cells(true, &[0], &["none".to_string()], &overrides).remove(0);
         let work = tempfile::tempdir().unwrap();
         let setup = Setup::new(&cell, None, &work.path().join("work")).unwrap();
         let mut losses = Vec::new();

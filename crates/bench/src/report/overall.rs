@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::mean::Mean;
 use crate::datasets::DATASETS;
 use crate::phases::Phase;
-use crate::record::{Count, Record, Setting};
+use crate::record::{Count, Record, Setting, Told};
 
 /// The method whose average precision the product is held against, cell by cell.
 pub const RIVAL: &str = "out-of-sample";
@@ -40,6 +40,10 @@ pub struct Honesty {
     pub bound_fails: Option<f64>,
     /// Share of the cells whose lower bound is above the truth at the last checkpoint.
     pub bound_fails_at_the_end: Option<f64>,
+    /// Suspects at the last checkpoint that are wrong with a chance of .9 or more, as the product says.
+    pub sure: Told,
+    /// Those that it says are more likely hard than wrong.
+    pub hard: Told,
 }
 
 impl Overall {
@@ -101,8 +105,9 @@ fn honesty(records: &[Record], setting: Setting) -> Honesty {
     let mut groups: BTreeMap<(&str, usize), Mean> = BTreeMap::new();
     let failed = |count: &Count| f64::from(u8::from(!count.bound_holds));
     let mut checkpoints = 0;
+    let (mut sure, mut hard) = (Told::default(), Told::default());
     for record in records {
-        let mut last = None;
+        let mut last: Option<&Count> = None;
         for (position, checkpoint) in record.checkpoints.iter().enumerate() {
             for count in checkpoint
                 .counts
@@ -115,11 +120,13 @@ fn honesty(records: &[Record], setting: Setting) -> Honesty {
                 fails.add(failed(count));
                 let group = (record.group.as_str(), position);
                 groups.entry(group).or_default().add(proportion);
-                last = Some(failed(count));
+                last = Some(count);
             }
         }
         if let Some(last) = last {
-            fails_last.add(last);
+            fails_last.add(failed(last));
+            sure.merge(last.sure.unwrap_or_default());
+            hard.merge(last.hard.unwrap_or_default());
         }
     }
     Honesty {
@@ -131,5 +138,7 @@ fn honesty(records: &[Record], setting: Setting) -> Honesty {
             .max_by(f64::total_cmp),
         bound_fails: fails.get(),
         bound_fails_at_the_end: fails_last.get(),
+        sure,
+        hard,
     }
 }

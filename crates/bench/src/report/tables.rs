@@ -7,7 +7,7 @@ use super::overall::RIVAL;
 use super::summary::{Group, Summary};
 use super::table::{Table, share, whole};
 use crate::phases::Phase;
-use crate::record::Setting;
+use crate::record::{Setting, Told};
 
 /// Methods that come first, in this order; the others follow by name.
 const FIRST: &[&str] = &[
@@ -110,6 +110,8 @@ fn overall(summary: &Summary) -> String {
         "worst mean over seeds",
         "bound above truth",
         "at the last checkpoint",
+        "wrong of those with a chance ≥ .9",
+        "< .5",
     ];
     let mut honesty = Table::new(head.map(String::from).to_vec(), 1);
     for (setting, of) in &summary.overall.honesty {
@@ -120,6 +122,8 @@ fn overall(summary: &Summary) -> String {
             share(of.worst_group),
             share(of.bound_fails),
             share(of.bound_fails_at_the_end),
+            told(of.sure),
+            told(of.hard),
         ]);
     }
     let phases = Phase::ALL.map(|phase| phase.name().to_string());
@@ -148,6 +152,15 @@ fn overall(summary: &Summary) -> String {
     means.row(wins);
     let note = "Average precision over the cells of the full grid, without variants, in which something is wrong.";
     format!("## Over all cells\n\n{honesty}\n{note}\n\n{means}\n")
+}
+
+fn told(told: Told) -> String {
+    let wrong = told.wrong as f64 / told.suspects.max(1) as f64;
+    format!(
+        "{} of {}",
+        share((told.suspects > 0).then_some(wrong)),
+        told.suspects
+    )
 }
 
 fn in_order(names: BTreeSet<&String>) -> Vec<String> {

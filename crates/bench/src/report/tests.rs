@@ -37,6 +37,8 @@ fn count(suspects: usize, found: usize, wrong: usize, lower_bound: f64) -> Count
         estimate: 0.2,
         min_detectable: 5,
         suggested_accuracy: None,
+        sure: None,
+        hard: None,
         sources: Vec::new(),
         top_source: None,
     }
@@ -71,7 +73,7 @@ fn record(cell: &Cell, ours: f64, theirs: f64, count: Count) -> Record {
 
 fn two_seeds() -> Vec<Record> {
     let only = ["cifar10_sym-0.2".to_string()];
-    let cells = cells(false, &[0, 1], &only, Overrides::default());
+    let cells = cells(false, &[0, 1], &only, &Overrides::default());
     vec![
         record(&cells[0], 0.9, 0.8, count(20, 19, 20, 0.15)),
         record(&cells[1], 0.7, 0.8, count(10, 8, 20, 0.25)),
@@ -124,7 +126,7 @@ fn variants_are_groups_of_their_own_and_do_not_rank() {
         ..Overrides::default()
     };
     let only = ["cifar10_sym-0.2".to_string()];
-    let cell = cells(false, &[0], &only, overrides).remove(0);
+    let cell = cells(false, &[0], &only, &overrides).remove(0);
     records.push(record(&cell, 0.9, 0.8, count(20, 19, 20, 0.15)));
     let summary = Summary::new(&records, Vec::new());
     assert_eq!(summary.groups.len(), 2);
