@@ -16,6 +16,19 @@ const FETCHED: &str = "tabular";
 /// Tells the program at which revision it was built.
 const REVISION: &str = "MIRRORWATCH_BENCH_REVISION";
 
+/// Runs the small grid afresh, apart from the results of others, and holds it against its promises; true
+/// when it passed.
+pub fn quick(context: &Context) -> Result<bool, String> {
+    // With `--workspace --tests` rather than `--package`: this way it is linked from what the unit tests
+    // have built.
+    let mut build = context.cargo(["build", "--workspace", "--tests", "--bin", PACKAGE]);
+    let program = build::executable(&mut build, PACKAGE)?;
+    let mut command = Command::new(&program);
+    command.args(["detection", "--quick", "--force", "--check", "--out"]);
+    command.arg(context.target.join("bench-quick"));
+    start(&mut command)
+}
+
 /// Runs the detection benchmark; true when it passed.
 pub fn detection(context: &Context, arguments: &[String]) -> Result<bool, String> {
     let program = build::executable(&mut context.cargo(["build", "--package", PACKAGE]), PACKAGE)?;

@@ -8,6 +8,7 @@ use crate::grid::Cell;
 use crate::options::{Options, State};
 use crate::phases::Phase;
 use crate::progress::Progress;
+use crate::promises;
 use crate::record::Record;
 use crate::report::{Summary, markdown};
 use crate::store::Store;
@@ -66,10 +67,29 @@ pub fn run(options: &Options) -> Result<(), String> {
     for path in report(&store, &cells, &missing)? {
         println!("{}", path.display());
     }
-    match failed {
-        0 => Ok(()),
-        _ => Err(format!("{failed} of {} cells failed", cells.len())),
+    if failed > 0 {
+        return Err(format!("{failed} of {} cells failed", cells.len()));
     }
+    if options.check {
+        return check(&store, &cells);
+    }
+    Ok(())
+}
+
+/// Holds every cell that was run against what is promised.
+fn check(store: &Store, cells: &[Cell]) -> Result<(), String> {
+    let mut broken = Vec::new();
+    for cell in cells {
+        match store.load(cell) {
+            Some(record) => broken.extend(promises::broken(&record)),
+            None => broken.push(format!("{}: it was not run", cell.name())),
+        }
+    }
+    if broken.is_empty() {
+        println!("{} cells keep what is promised", cells.len());
+        return Ok(());
+    }
+    Err(format!("promises are broken\n  {}", broken.join("\n  ")))
 }
 
 fn one(

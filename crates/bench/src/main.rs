@@ -28,6 +28,7 @@ mod options;
 mod phases;
 mod product;
 mod progress;
+mod promises;
 mod record;
 mod report;
 mod setup;

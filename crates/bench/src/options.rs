@@ -68,6 +68,10 @@ pub struct Options {
     #[arg(long)]
     pub export: bool,
 
+    /// Fail when a cell breaks a promise: floors that only a mistake in the code goes below
+    #[arg(long)]
+    pub check: bool,
+
     /// Name the cells, and whether they are done, and stop
     #[arg(long)]
     pub list: bool,

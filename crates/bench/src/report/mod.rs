@@ -6,7 +6,7 @@ mod summary;
 mod table;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use summary::Summary;
 pub use tables::markdown;

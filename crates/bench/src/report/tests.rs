@@ -71,6 +71,11 @@ fn record(cell: &Cell, ours: f64, theirs: f64, count: Count) -> Record {
     }
 }
 
+/// A record that keeps all promises.
+pub fn good() -> Record {
+    two_seeds().remove(0)
+}
+
 fn two_seeds() -> Vec<Record> {
     let only = ["cifar10_sym-0.2".to_string()];
     let cells = cells(false, &[0, 1], &only, &Overrides::default());
