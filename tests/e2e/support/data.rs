@@ -103,7 +103,7 @@ impl Data {
             model: Architecture::Mlp,
             probe: PROBE,
             train_limit: None,
-            trusted: Some(self.trusted_file.clone()),
+            trusted: (!self.trusted.is_empty()).then(|| self.trusted_file.clone()),
             canaries: None,
             sources: None,
             classes: None,
@@ -114,15 +114,26 @@ impl Data {
 
     /// The sidecar's options for this data.
     pub fn arguments(&self) -> Vec<String> {
-        let (data, trusted) = (self.directory.display(), self.trusted_file.display());
-        [
-            "--data",
-            &data.to_string(),
-            "--trusted",
-            &trusted.to_string(),
-        ]
-        .map(String::from)
-        .to_vec()
+        let mut arguments = vec!["--data".to_string(), self.directory.display().to_string()];
+        if !self.trusted.is_empty() {
+            arguments.push("--trusted".to_string());
+            arguments.push(self.trusted_file.display().to_string());
+        }
+        arguments
+    }
+
+    /// From now on, nobody has verified any training label.
+    pub fn trust_nobody(&mut self) {
+        self.trusted.clear();
+    }
+
+    /// Makes every label of the probe wrong whose position is a multiple of `step`.
+    pub fn spoil_probe(&self, step: usize) {
+        let mut probe = labels(PROBE);
+        for label in probe.iter_mut().step_by(step) {
+            *label = (*label + 1) % CLASSES;
+        }
+        write_labels(self.file("t10k-labels"), &probe, Packing::Plain).unwrap();
     }
 
     pub fn is_wrong(&self, sample: usize) -> bool {
