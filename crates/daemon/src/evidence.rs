@@ -127,7 +127,7 @@ impl Evidence {
 
 /// How decidedly checkpoints that have more to say are preferred.
 ///
-/// Chosen on five runs (frozen CIFAR-10 features with 5, 10 and 40 % noise, a Fashion-MNIST MLP with 10 and
+/// Chosen, with the share of labels not fitted as it is instead of beside that of the probe (see [`says`]), on five runs (frozen CIFAR-10 features with 5, 10 and 40 % noise, a Fashion-MNIST MLP with 10 and
 /// 20 %) among 3, 4, 6, 8, 12 and 20, then confirmed on a sixth (BANKING77). At the end of a memorising
 /// run the held-out null finds, of the wrong labels of these runs, .41, .48, .77, .91 and .19 with 3,
 /// and .58, .58, .84, .92 and .59 with 8; before memorising sets in they hardly differ. With 20 a single
@@ -146,8 +146,8 @@ const VOTE_DECIDED: i32 = 2;
 const LEAST: f64 = 1e-3;
 
 /// The weight of a checkpoint in the running mean: the eighth power of what it has to say, which is what the
-/// model knows (probe accuracy above chance, squared) times what it has not memorised (share of
-/// training labels not fitted).
+/// model knows (probe accuracy above chance, squared) times what it has not memorised (share of training
+/// labels not fitted, over that of the probe).
 ///
 /// A plain mean would let the many checkpoints of a long memorised phase drown the few that could tell
 /// wrong labels from right ones. The weight depends on the training set as a whole and on the probe,
@@ -156,13 +156,22 @@ pub fn weight(scan: &Scan, samples: usize, classes: usize) -> f64 {
     says(scan, samples, classes).powi(DECIDED)
 }
 
-/// How much a checkpoint has to say, above 0 and at most 1.
+/// How much a checkpoint has to say, above 0.
+///
+/// A model that does not memorise leaves about as many training labels unfitted as probe labels, and the
+/// wrong ones on top. Next to the probe's share, what is left unfitted tells memorising from learning;
+/// by itself it falls with both, so that on data that is easily learnt the first, ignorant checkpoint
+/// would decide everything. Average precision at the end of training, by itself and beside the probe's: digits
+/// with 1 % wrong labels .943 and .927 against .995 and .961, 5 % .985 and .955 against .996 and .980; on the six
+/// runs that the power was chosen on, the two differ by .002 at most.
 fn says(scan: &Scan, samples: usize, classes: usize) -> f64 {
     let chance = 1.0 / classes.max(2) as f64;
     let knowledge = ((scan.probe_accuracy - chance) / (1.0 - chance)).max(0.0);
     let fitted = scan.train_margins.iter().filter(|m| **m > 0.0).count();
     let open = 1.0 - fitted as f64 / samples.max(1) as f64;
-    (knowledge * knowledge * open).max(LEAST)
+    // One more error than there is: a probe without any is no proof that there are none.
+    let open_in_probe = 1.0 - scan.probe_accuracy + 1.0 / scan.probe_losses.len().max(1) as f64;
+    (knowledge * knowledge * open / open_in_probe).max(LEAST)
 }
 
 impl Channel {

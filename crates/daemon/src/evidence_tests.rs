@@ -121,6 +121,24 @@ fn a_checkpoint_weighs_what_it_knows_and_has_not_memorised() {
     );
 }
 
+#[test]
+fn learning_is_not_taken_for_memorising() {
+    let with = |unfitted: usize, probe_accuracy: f64| {
+        let mut scan = scan([0.0; 5], [0.0; 2], [1.0; 5], probe_accuracy);
+        scan.probe_losses = vec![0.0; 1000];
+        scan.train_margins = (0..100)
+            .map(|i| if i < unfitted { -1.0 } else { 1.0 })
+            .collect();
+        weight(&scan, 100, 2)
+    };
+    // Both sets are learnt alike, and nothing by heart.
+    assert!(with(10, 0.9) > with(30, 0.7));
+    // Of the training labels, three quarters of what the probe says is not known are known by heart.
+    assert!(with(5, 0.8) < 0.01 * with(20, 0.8));
+    // By hand: (0.6² · 0.2 / (0.2 + 0.001))⁸.
+    assert!((with(20, 0.8) / (0.36f64 * 0.2 / 0.201).powi(8) - 1.0).abs() < 1e-9);
+}
+
 /// Trusted samples stay exchangeable with the others only if no sample has a say of its own.
 #[test]
 fn a_weight_depends_on_no_single_sample() {
