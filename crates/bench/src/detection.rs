@@ -10,7 +10,7 @@ use crate::phases::Phase;
 use crate::progress::Progress;
 use crate::promises;
 use crate::record::Record;
-use crate::report::{Summary, markdown};
+use crate::report::{Summary, brief, markdown};
 use crate::store::Store;
 
 /// Runs the cells that are not done and writes the report.
@@ -158,5 +158,6 @@ fn report(store: &Store, cells: &[Cell], missing: &[String]) -> Result<Vec<PathB
     Ok(vec![
         store.report("detection.json", &json)?,
         store.report("detection.md", &markdown(&summary))?,
+        store.report("detection-brief.md", &brief(&summary))?,
     ])
 }

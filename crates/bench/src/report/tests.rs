@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Summary, markdown};
+use super::{Summary, brief, markdown};
 use crate::grid::{Cell, Overrides, cells};
 use crate::phases::Phase;
 use crate::record::{Checkpoint, Count, Rank, Ranks, Record, Setting};
@@ -107,6 +107,19 @@ fn seeds_are_averaged_at_each_phase() {
     assert_eq!(count.suspects_median, Some(15.0));
     assert_eq!(count.bound_holds, Some(0.5));
     assert_eq!(count.bad_annotator_on_top, None);
+}
+
+#[test]
+fn the_brief_table_has_a_row_per_group_and_a_cell_per_column() {
+    let text = brief(&Summary::new(&two_seeds(), Vec::new()));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let cells = |line: &str| line.matches('|').count();
+    assert!(lines.iter().all(|line| cells(line) == cells(lines[0])));
+    assert_eq!(
+        lines[2],
+        "| cifar10 | sym:0.2 | 2 | .800 | – | – | – | .800 | – | .800 | 15 | .675 | .125 | .200 / .200 |  |  |  | – |"
+    );
 }
 
 #[test]
