@@ -29,6 +29,7 @@
 //! | [`fdr`] | which samples may be named, and how many false alarms are among them? |
 //! | [`noise_ratio`] | what share of the labels is wrong at least, and about? |
 //! | [`groups`] | which sources hold more suspects than chance? |
+//! | [`onset`] | which sources went bad between two checkpoints? |
 //! | [`binomial`] | how likely are so many successes? |
 //! | [`band`] | how far may the null's survival function be off, everywhere at once? |
 //! | [`ranking`] | how are scores fused, compared and judged? |
@@ -47,6 +48,7 @@ pub mod fdr;
 pub mod groups;
 pub mod moments;
 pub mod noise_ratio;
+pub mod onset;
 pub mod ranking;
 
 pub use error::StatsError;
