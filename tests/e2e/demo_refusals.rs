@@ -117,6 +117,24 @@ fn numbers_that_make_no_sense() {
 }
 
 #[test]
+fn breaks_that_cannot_happen() {
+    let scene = Scene::new();
+    let sources = scene.at("sources.txt");
+    fs::write(&sources, "anna\n".repeat(1500)).unwrap();
+    let data = scene.data.directory.display().to_string();
+    let options = ["--data", &data, "--sources", &sources, "--probe", "300"];
+    let more = ["--trusted", "150", "--break-source", "anna@2:0.5"];
+    let parts = ["\"anna\"", "epoch 2 of 1", "--epochs"];
+    scene.refused(&[&options[..], &more].concat(), &parts);
+
+    let mut command = quickstart();
+    command.args(["--headless", "--break-source", "anna@2:0.5"]);
+    let finished = run(command, scene.directory.path()).expect(2);
+    let sources = "--sources <FILE>";
+    assert!(finished.stderr.contains(sources), "{}", finished.story());
+}
+
+#[test]
 fn options_that_cannot_be_read_are_explained_by_the_command_line() {
     let scene = Scene::new();
     for (option, value, why) in [
@@ -128,6 +146,7 @@ fn options_that_cannot_be_read_are_explained_by_the_command_line() {
         ("--batch-size", "0", "from 1 upwards"),
         ("--lr", "nan", "above 0"),
         ("--lr", "-1", "above 0"),
+        ("--break-source", "anna@2", "SOURCE@EPOCH:SHARE"),
     ] {
         let mut command = quickstart();
         let given = format!("{option}={value}");

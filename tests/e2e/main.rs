@@ -15,6 +15,7 @@ mod demo_extras;
 mod demo_refusals;
 mod grafana;
 mod help;
+mod onset;
 mod pages;
 mod prometheus_server;
 mod refusals;

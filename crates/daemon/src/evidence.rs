@@ -4,6 +4,8 @@ use mirrorwatch_influence::{Estimate, Estimator, Scan};
 use mirrorwatch_stats::StatsError;
 use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
+use crate::history::History;
+
 /// Evidence of one estimator: the weighted running mean of its standardised scores.
 ///
 /// Scores of one checkpoint are standardised by median and scaled MAD of the training set, so
@@ -52,6 +54,8 @@ pub struct Evidence {
     pub flagged_epoch: Vec<u32>,
     /// At how many checkpoints each training sample was a suspect.
     pub flagged_count: Vec<u32>,
+    /// How each training sample fared at checkpoints so far, coarsely.
+    pub history: History,
 }
 
 /// "Not yet" in epoch fields.
@@ -83,6 +87,7 @@ impl Evidence {
             fitted_epoch: vec![NEVER; train],
             flagged_epoch: vec![NEVER; train],
             flagged_count: vec![0; train],
+            history: History::default(),
         }
     }
 
@@ -114,6 +119,12 @@ impl Evidence {
             }
         }
         Ok(())
+    }
+
+    /// Notes the p-values at the checkpoint of `epoch` and `step` that was just added.
+    pub fn note_history(&mut self, p_values: &[f64], epoch: u64, step: u64) {
+        let (losses, margins) = (&self.last_loss, &self.last_margin);
+        self.history.add(epoch, step, p_values, losses, margins);
     }
 
     /// Notes which samples are suspects at the checkpoint of `epoch` that was just added.

@@ -216,20 +216,34 @@ fn a_restart_in_the_middle_changes_nothing() {
     let flags = [false, true, false, false, true];
 
     let mut through = RunState::new("f", &[estimator()], 5, 2);
-    for (epoch, scan) in [first(), second(), third()].iter().enumerate() {
-        through.evidence.add(scan, epoch as u64, 2).unwrap();
+    // More often than a history has places, so that it is thinned out on the way.
+    let scans = || [first(), second(), third()].into_iter().cycle().take(50);
+    let p_values = |epoch: usize| [0.9, 0.01, 1.0 / (1.0 + epoch as f64), 1.0, 0.002];
+    for (epoch, scan) in scans().enumerate() {
+        through.evidence.add(&scan, epoch as u64, 2).unwrap();
         through.evidence.note_flags(&flags, epoch as u64);
+        through
+            .evidence
+            .note_history(&p_values(epoch), epoch as u64, 7);
     }
 
     let mut state = RunState::new("f", &[estimator()], 5, 2);
-    for (epoch, scan) in [first(), second(), third()].iter().enumerate() {
-        state.evidence.add(scan, epoch as u64, 2).unwrap();
+    for (epoch, scan) in scans().enumerate() {
+        state.evidence.add(&scan, epoch as u64, 2).unwrap();
         state.evidence.note_flags(&flags, epoch as u64);
+        state
+            .evidence
+            .note_history(&p_values(epoch), epoch as u64, 7);
         state.save(&path).unwrap();
         drop(state);
         state = RunState::load(&path).unwrap().unwrap();
     }
     assert_eq!(state, through);
+    // By hand: the last one is the 50th, of `second`, in which only sample 2 is not fitted besides sample 4.
+    let last = |sample| *state.evidence.history.of(sample).last().unwrap();
+    assert_eq!((last(2).epoch, last(2).p_value), (49, 0.0205));
+    assert_eq!((last(0).fitted, last(2).fitted), (true, false));
+    assert_eq!(state.evidence.history.of(0)[0].epoch, 0);
 }
 
 /// By hand: weights 1 and 1 for class 2, then 3 for class 0 and 4 for class 2 make shares 1, 1/2, 3/5, 4/9; the

@@ -22,6 +22,11 @@ const OF_A_RUN: &[(&str, &str)] = &[
         "mirrorwatch_source_samples{run=\"r\",source=\"vendor-a\"}",
         "400",
     ),
+    (
+        "mirrorwatch_source_onset_epoch{run=\"r\",source=\"vendor-b\"}",
+        "5",
+    ),
+    ("mirrorwatch_forgotten_samples{run=\"r\"}", "31"),
     ("mirrorwatch_probe_loss{run=\"r\"}", "0.75"),
     ("mirrorwatch_last_scanned_epoch{run=\"r\"}", "7"),
     ("mirrorwatch_last_scan_timestamp_seconds{run=\"r\"}", "1000"),
@@ -87,12 +92,17 @@ fn series_by_class_and_source_keep_to_their_limits() {
             source: format!("vendor-{n}"),
             ..summary.sources[0].clone()
         });
+        summary.onset.so_far.push(crate::onset::SourceOnset {
+            source: format!("vendor \"{n}\""),
+            ..summary.onset.so_far[0].clone()
+        });
     }
     hub.update_run("r", |view| view.summary = Some(Arc::new(summary)));
     let text = metrics.render().unwrap();
     for name in [
         "mirrorwatch_source_suspects{",
         "mirrorwatch_source_samples{",
+        "mirrorwatch_source_onset_epoch{",
     ] {
         assert_eq!(
             text.lines().filter(|l| l.starts_with(name)).count(),
@@ -136,6 +146,24 @@ fn every_family_has_help_and_appears_once() {
         let name = series.split('{').next().unwrap();
         assert!(seen.contains(name), "{name} without help");
     }
+}
+
+/// At the first scan there is nothing to compare with, and most runs have no onset.
+#[test]
+fn nothing_forgotten_and_no_onset_are_two_things() {
+    let hub = Arc::new(Hub::default());
+    let metrics = Metrics::new(hub.clone()).unwrap();
+    let mut summary = example("r");
+    summary.onset = crate::onset::Onset::default();
+    hub.update_run("r", |view| view.summary = Some(Arc::new(summary.clone())));
+    let text = metrics.render().unwrap();
+    assert!(!text.contains("mirrorwatch_forgotten_samples"), "{text}");
+    assert!(!text.contains("mirrorwatch_source_onset_epoch"), "{text}");
+    summary.onset.forgotten = Some(0);
+    hub.update_run("r", |view| view.summary = Some(Arc::new(summary)));
+    let text = metrics.render().unwrap();
+    let line = "mirrorwatch_forgotten_samples{run=\"r\"} 0";
+    assert!(text.lines().any(|l| l == line), "{text}");
 }
 
 #[test]

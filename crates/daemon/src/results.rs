@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Account;
 use crate::error::DaemonError;
 use crate::evidence::{Evidence, NEVER};
+use crate::history::{History, Point};
 use crate::summary::Summary;
 
 /// One suspect, as a line of the CSV and JSON-lines files.
@@ -36,6 +37,16 @@ pub struct Suspect {
     pub fitted_epoch: Option<u32>,
     /// Where it came from.
     pub source: Option<String>,
+}
+
+/// One line of the JSON-lines file: a suspect, and how it fared at the checkpoints so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SuspectLine {
+    /// The suspect, with the columns of the CSV file.
+    #[serde(flatten)]
+    pub suspect: Suspect,
+    /// Its history, in the order of the scans; at most [`MOST`](crate::history::MOST) of them.
+    pub history: Vec<Point>,
 }
 
 /// What every sample scored, for those who want to look closer (`--write-scores`).
@@ -140,6 +151,7 @@ pub fn write(
     paths: &Paths,
     summary: &Summary,
     suspects: &[Suspect],
+    history: &History,
     scores: Option<&[SampleScore]>,
 ) -> Result<(), DaemonError> {
     std::fs::create_dir_all(&paths.directory).map_err(|error| DaemonError::Write {
@@ -149,7 +161,11 @@ pub fn write(
     write_suspects(&paths.suspects_csv(), suspects)?;
     let mut lines = Vec::new();
     for suspect in suspects {
-        lines.extend(json_bytes(suspect, &paths.suspects_jsonl())?);
+        let line = SuspectLine {
+            suspect: suspect.clone(),
+            history: history.of(suspect.index),
+        };
+        lines.extend(json_bytes(&line, &paths.suspects_jsonl())?);
         lines.push(b'\n');
     }
     write_atomic(paths.suspects_jsonl(), &lines)?;

@@ -71,6 +71,11 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
     evidence.channels[0].train = vec![0.5, 3.0, 3.0, 9.0, 0.0];
     evidence.channels[0].suggested = vec![1, 0, 1, 0, 1];
     evidence.fitted_epoch[3] = 2;
+    evidence.last_loss = vec![1.0; 5];
+    evidence.note_history(&[0.5, 0.1, 0.1, 0.02, 1.0], 2, 9);
+    evidence.last_loss = vec![0.25; 5];
+    evidence.last_margin = vec![0.1; 5];
+    evidence.note_history(&[0.5, 0.02, 0.02, 0.001, 1.0], 4, 17);
     let flags: Vec<bool> = (0..5).map(|i| flagged.contains(&i)).collect();
     evidence.note_flags(&flags, 4);
     let account = Account {
@@ -111,7 +116,8 @@ fn suspects_come_most_suspicious_first_and_are_read_back() {
 
     let paths = Paths::new(dir.path(), 4, 17);
     let scores = scores(&labels, &evidence, &account);
-    write(&paths, &example("r"), &suspects, Some(&scores)).unwrap();
+    let history = &evidence.history;
+    write(&paths, &example("r"), &suspects, history, Some(&scores)).unwrap();
     let mut reader = csv::Reader::from_path(paths.suspects_csv()).unwrap();
     let back: Vec<Suspect> = reader.deserialize().map(Result::unwrap).collect();
     assert_eq!(back, suspects);
@@ -121,6 +127,13 @@ fn suspects_come_most_suspicious_first_and_are_read_back() {
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
     assert_eq!(back, suspects);
+    // As the README has it; the CSV file has no such column.
+    let line = &lines(&paths.suspects_jsonl())[0];
+    assert!(line.starts_with("{\"id\":"), "{line}");
+    let history = r#""history":[{"epoch":2,"p_value":0.0205,"loss":1.0,"fitted":false},{"epoch":4,"p_value":0.001,"loss":0.251,"fitted":true}]}"#;
+    assert!(line.ends_with(history), "{line}");
+    let header = &lines(&paths.suspects_csv())[0];
+    assert!(!header.contains("history"), "{header}");
     let mut reader = csv::Reader::from_path(paths.scores_csv()).unwrap();
     let back: Vec<SampleScore> = reader.deserialize().map(Result::unwrap).collect();
     assert_eq!(back, scores);
@@ -138,9 +151,9 @@ fn no_suspects_make_the_same_header() {
     let some = Paths::new(dir.path(), 1, 1);
     let one = suspects(&Named, &labels, &evidence, &account);
     let all = scores(&labels, &evidence, &account);
-    write(&some, &example("r"), &one, Some(&all)).unwrap();
+    write(&some, &example("r"), &one, &evidence.history, Some(&all)).unwrap();
     let none = Paths::new(dir.path(), 2, 2);
-    write(&none, &example("r"), &[], Some(&[])).unwrap();
+    write(&none, &example("r"), &[], &evidence.history, Some(&[])).unwrap();
     for (some, none) in [
         (some.suspects_csv(), none.suspects_csv()),
         (some.scores_csv(), none.scores_csv()),
@@ -167,7 +180,7 @@ fn a_directory_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("scans"), b"in the way").unwrap();
     let paths = Paths::new(dir.path(), 1, 1);
-    let message = write(&paths, &example("r"), &[], None)
+    let message = write(&paths, &example("r"), &[], &History::default(), None)
         .unwrap_err()
         .to_string();
     assert!(message.contains("scans"), "{message}");

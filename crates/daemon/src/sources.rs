@@ -31,6 +31,16 @@ impl Sources {
         sources
     }
 
+    /// The number of a training sample's source; none where the task names none.
+    pub(crate) fn number(&self, sample: usize) -> Option<usize> {
+        self.of.get(sample).copied().flatten()
+    }
+
+    /// The name of the source with this number.
+    pub(crate) fn name(&self, number: usize) -> &str {
+        self.names.get(number).map_or("", String::as_str)
+    }
+
     /// Scored samples and suspects of each source, most conspicuous first.
     ///
     /// A source is flagged when it holds more suspects than its mix of given labels lets expect, so
@@ -78,6 +88,14 @@ impl Sources {
 mod tests {
     use super::*;
     use crate::account::Null;
+
+    impl Sources {
+        /// One source per name, of which `of` says who has which.
+        pub(crate) fn named(names: &[&str], of: Vec<Option<usize>>) -> Self {
+            let names = names.iter().map(ToString::to_string).collect();
+            Self { names, of }
+        }
+    }
 
     fn account(flags: Vec<bool>, scored: Vec<usize>) -> Account {
         Account {

@@ -12,11 +12,12 @@ use sha2::{Digest, Sha256};
 
 use crate::error::DaemonError;
 use crate::evidence::{Channel, Evidence};
+use crate::history::{Column, History};
 use crate::summary::Summary;
 
 /// Version of the layout.
-const VERSION: u32 = 3;
-const MAGIC: &[u8; 8] = b"MWSTATE3";
+const VERSION: u32 = 4;
+const MAGIC: &[u8; 8] = b"MWSTATE4";
 
 /// What became of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,8 @@ struct Header {
     train: usize,
     probe: usize,
     channels: Vec<ChannelHeader>,
+    /// Epoch and step of each checkpoint in the history.
+    history: Vec<(u64, u64)>,
     ledger: Vec<Entry>,
     summaries: Vec<Summary>,
 }
@@ -142,6 +145,7 @@ impl RunState {
                 held_out_null: channel.held_out_null,
             });
         }
+        let columns = evidence.history.columns();
         let header = serde_json::to_vec(&Header {
             version: VERSION,
             fingerprint: self.fingerprint.clone(),
@@ -151,6 +155,7 @@ impl RunState {
             train: evidence.mean_loss.len(),
             probe: evidence.channels.first().map_or(0, |c| c.probe.len()),
             channels,
+            history: columns.iter().map(|c| (c.epoch, c.step)).collect(),
             ledger: self.ledger.clone(),
             summaries: self.summaries.clone(),
         })?;
@@ -177,6 +182,10 @@ impl RunState {
             &evidence.flagged_count,
         ] {
             put_u32(&mut bytes, values);
+        }
+        for column in columns {
+            bytes.extend(&column.p_values);
+            bytes.extend(&column.losses);
         }
         let digest = Sha256::digest(&bytes);
         bytes.extend(digest.as_slice());
@@ -231,6 +240,7 @@ impl RunState {
                 fitted_epoch: reader.u32s(train)?,
                 flagged_epoch: reader.u32s(train)?,
                 flagged_count: reader.u32s(train)?,
+                history: reader.history(&header.history, train)?,
             },
             ledger: header.ledger,
             summaries: header.summaries,
@@ -287,6 +297,19 @@ impl<'a> Reader<'a> {
         Ok(values)
     }
 
+    fn history(&mut self, moments: &[(u64, u64)], train: usize) -> Result<History, String> {
+        let mut columns = Vec::new();
+        for &(epoch, step) in moments {
+            columns.push(Column {
+                epoch,
+                step,
+                p_values: self.take(train)?.to_vec(),
+                losses: self.take(train)?.to_vec(),
+            });
+        }
+        History::restored(columns).ok_or_else(|| "its history is too long".to_string())
+    }
+
     fn f32s(&mut self, count: usize) -> Result<Vec<f32>, String> {
         Ok(self.u32s(count)?.into_iter().map(f32::from_bits).collect())
     }
@@ -305,6 +328,8 @@ mod tests {
         state.evidence.checkpoints = 2;
         state.evidence.channels[0].train = vec![1.0, f32::MIN_POSITIVE, -3.5];
         state.evidence.flagged_epoch[1] = 7;
+        state.evidence.note_history(&[1.0, 0.5, 0.001], 3, 40);
+        state.evidence.note_history(&[1.0, 0.4, 0.002], 7, 90);
         state
     }
 

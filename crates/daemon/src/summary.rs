@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::account::Null;
+use crate::onset::Onset;
 use crate::refusal::Refusal;
 
 /// How many samples with one given label look like another class.
@@ -112,6 +113,9 @@ pub struct Summary {
     pub refusal: Option<Refusal>,
     /// Scored samples and suspects by source, most conspicuous first; empty when the task names none.
     pub sources: Vec<SourceCount>,
+    /// Sources that went bad suddenly, and what was forgotten since the scan before.
+    #[serde(default)]
+    pub onset: Onset,
     /// Wall time of the scan in seconds.
     pub scan_seconds: f64,
     /// Wall time of the bare forward sweep in it.
@@ -126,6 +130,9 @@ impl Summary {
     pub fn forget_lists(&mut self) {
         self.class_pairs = Vec::new();
         self.sources = Vec::new();
+        // The next scan has taken over which sources went bad so far.
+        self.onset.flagged = Vec::new();
+        self.onset.so_far = Vec::new();
     }
 
     /// The share of canaries that was found: recall, measured. None without canaries or when nobody is
@@ -214,6 +221,25 @@ pub(crate) fn example(run: &str) -> Summary {
             p_value: 0.125,
             flagged: true,
         }],
+        onset: Onset {
+            comparisons: 7,
+            since_epoch: Some(6),
+            since_step: Some(2820),
+            forgotten: Some(31),
+            learnt: Some(28),
+            flagged: Vec::new(),
+            so_far: vec![crate::onset::SourceOnset {
+                source: "vendor-b".to_string(),
+                epoch: 5,
+                step: 2350,
+                since_epoch: 4,
+                since_step: 1880,
+                lost: 40,
+                gained: 6,
+                expected_lost: 7.5,
+                p_value: 1e-7,
+            }],
+        },
         scan_seconds: 2.5,
         base_sweep_seconds: 0.5,
     }

@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
 use crate::metrics::Metrics;
+use crate::onset::{self, Moment};
 use crate::queue::Queue;
 use crate::refusal::{Run, probe_noise, refusal};
 use crate::results::{self, Paths};
@@ -147,6 +148,21 @@ impl<T: Task> Worker<T> {
             account.name_nobody();
         }
         evidence.note_flags(&account.flags, manifest.epoch);
+        evidence.note_history(&account.p_values, manifest.epoch, manifest.step);
+        let moment = Moment {
+            epoch: manifest.epoch,
+            step: manifest.step,
+            margins: &scanned.train_margins,
+        };
+        let onset = onset::compare(
+            &lock(&state),
+            moment,
+            &self.sources,
+            &self.labels,
+            &account.scored,
+            self.levels.alpha,
+        )
+        .map_err(|error| failed("account")(&error))?;
         let sources = self
             .sources
             .count(&self.labels, &account, self.levels.alpha)
@@ -188,6 +204,7 @@ impl<T: Task> Worker<T> {
             class_pairs: class_pairs(self.task.as_ref(), &self.labels, &evidence, &account),
             refusal,
             sources,
+            onset,
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
         };
@@ -211,7 +228,13 @@ impl<T: Task> Worker<T> {
         let paths = Paths::new(&directory, summary.epoch, summary.step);
         // Results first: whoever is killed in between scans this checkpoint again, if it is still
         // there, and writes them again, while evidence counted twice could not be taken back.
-        let written = results::write(&paths, &summary, &suspects, scores.as_deref());
+        let written = results::write(
+            &paths,
+            &summary,
+            &suspects,
+            &evidence.history,
+            scores.as_deref(),
+        );
         let outcome = match &written {
             Ok(()) => Outcome::Scanned,
             Err(error) => Outcome::Failed(EXPORT.to_string(), error.to_string()),
@@ -236,6 +259,7 @@ impl<T: Task> Worker<T> {
             // failure, and not counted twice.
             self.metrics.scanned.inc();
         }
+        onset::warn(&job.run, &summary.onset);
         tracing::info!(
             run = job.run,
             epoch = summary.epoch,

@@ -104,7 +104,8 @@ fn tail(samples: usize, flagged: usize, expected: f64) -> f64 {
     binomial::upper_tail(samples, flagged, (expected / samples as f64).min(1.0)).unwrap_or(1.0)
 }
 
-fn holm(groups: &mut [Group], alpha: f64) {
+/// Marks the groups that stand out at `alpha` by their p-values.
+pub(crate) fn holm(groups: &mut [Group], alpha: f64) {
     let mut order: Vec<usize> = (0..groups.len()).collect();
     order.sort_by(|&a, &b| groups[a].p_value.total_cmp(&groups[b].p_value));
     for (rank, &index) in order.iter().enumerate() {

@@ -30,6 +30,7 @@
 //! | [`local`] | how likely is it that this one label is right? |
 //! | [`noise_ratio`] | what share of the labels is wrong at least, and about? |
 //! | [`groups`] | which sources hold more suspects than chance? |
+//! | [`onset`] | which sources went bad between two checkpoints? |
 //! | [`confident`] | how many labels of the probe itself are wrong? |
 //! | [`binomial`] | how likely are so many successes? |
 //! | [`band`] | how far may the null's survival function be off, everywhere at once? |
@@ -51,6 +52,7 @@ pub mod groups;
 pub mod local;
 pub mod moments;
 pub mod noise_ratio;
+pub mod onset;
 pub mod ranking;
 
 pub use error::StatsError;

@@ -12,7 +12,7 @@ use crate::follow::{self, Follower};
 use crate::options::Options;
 use crate::report;
 use crate::sidecar::{Sidecar, metric};
-use crate::train::Training;
+use crate::train::{self, Training};
 use quickstart::data::{Files, Source};
 use quickstart::noise;
 
@@ -55,6 +55,11 @@ pub fn run(options: &Options) -> Result<bool, String> {
     let stock = stock_args(options, &source, &labels, &files, model, &work)?;
     let task = IdxTask::open(&stock).map_err(|e| e.to_string())?;
 
+    let how = options.break_source.as_ref();
+    let broken = how
+        .map(|how| train::broken(&task, how, source.classes, options.epochs, options.seed))
+        .transpose()?;
+
     let mut sidecar = Sidecar::start(&sidecar_arguments(options, &stock, &work), &work)?;
     introduce(options, &source, &labels, &sidecar, &work);
 
@@ -65,6 +70,7 @@ pub fn run(options: &Options) -> Result<bool, String> {
         seen: BTreeSet::new(),
         checkpoints: Vec::new(),
         sources: Vec::new(),
+        onsets: Vec::new(),
     };
     // Fails only when the pool exists already, and it does not yet.
     let _ = rayon::ThreadPoolBuilder::new()
@@ -79,6 +85,7 @@ pub fn run(options: &Options) -> Result<bool, String> {
         lr: options.lr,
         batch_size: options.batch_size,
         seed: options.seed,
+        broken,
     };
     let hook = Hook::new(work.join("runs"), RUN);
     let (result, watched) = std::thread::scope(|scope| {

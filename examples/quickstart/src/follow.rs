@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use mirrorwatch::daemon::onset::SourceOnset;
 use mirrorwatch::daemon::results::SampleScore;
 use mirrorwatch::daemon::summary::{SourceCount, Summary};
 use serde::Serialize;
@@ -45,6 +46,8 @@ pub struct Follower<'a> {
     pub checkpoints: Vec<Checkpoint>,
     /// Sources at the last scan, most conspicuous first.
     pub sources: Vec<SourceCount>,
+    /// Sources that went bad at any time, oldest first.
+    pub onsets: Vec<SourceOnset>,
 }
 
 impl Follower<'_> {
@@ -90,6 +93,7 @@ impl Follower<'_> {
         let mean_loss = figures(scores.iter().map(|s| s.mean_loss).collect())?;
         let aum = figures(scores.iter().map(|s| -s.mean_margin).collect())?;
         self.sources = summary.sources;
+        self.onsets = summary.onset.so_far;
         Ok(Checkpoint {
             epoch: summary.epoch,
             step: summary.step,

@@ -1,8 +1,8 @@
 //! The laboratory part of the quickstart: data whose wrong labels are known.
 //!
 //! A user's program needs none of this. The demo and the benchmarks do, to say how good findings are:
-//! [`data`] opens an embedded or a given data set, [`noise`] puts wrong labels in, and [`figures`]
-//! compares what was found with the truth.
+//! [`data`] opens an embedded or a given data set, [`noise`] puts wrong labels in, [`broken`] does so in the
+//! middle of a training, and [`figures`] compares what was found with the truth.
 //!
 //! ```
 //! use quickstart::{data::Source, figures::Figures, noise::Noise};
@@ -22,6 +22,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod broken;
 pub mod data;
 pub mod figures;
 pub mod noise;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use mirrorwatch::stock::Architecture;
 
+use quickstart::broken::Break;
 use quickstart::noise::Noise;
 
 /// Train a model on data with wrong labels while a sidecar finds them.
@@ -42,6 +43,15 @@ pub struct Options {
     /// File with the source of each training sample (annotator, file, batch, vendor), one a line
     #[arg(long, value_name = "FILE")]
     pub sources: Option<PathBuf>,
+
+    /// Feed this share of a source's labels wrong to the training from EPOCH on; the files stay as they are
+    #[arg(
+        long,
+        value_name = "SOURCE@EPOCH:SHARE",
+        requires = "sources",
+        help_heading = "Advanced"
+    )]
+    pub break_source: Option<Break>,
 
     /// Model to train [default: cnn on images, mlp on features]
     #[arg(long, value_name = "NAME")]

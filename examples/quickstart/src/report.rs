@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mirrorwatch::daemon::onset;
 use mirrorwatch::daemon::results::{SampleScore, Suspect};
 use mirrorwatch::daemon::summary::SourceCount;
 use quickstart::data::Source;
@@ -94,6 +95,9 @@ pub fn write(
             flagged.samples,
             flagged.expected_suspects
         );
+    }
+    for onset in &follower.onsets {
+        say!("{}", onset::sentence(onset));
     }
     say!("suspects: {}", list.display());
     say!("picture:  {}", picture.display());

@@ -1,16 +1,19 @@
 //! The training process: a plain Burn training with one added line.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::data::dataloader::DataLoaderBuilder;
+use burn::data::dataset::Dataset;
 use burn::optim::AdamConfig;
 use burn::tensor::Device;
 use burn::train::metric::LossMetric;
 use burn::train::{Learner, SupervisedTraining};
-use mirrorwatch::prelude::{Hook, MirrorwatchExt};
+use mirrorwatch::prelude::{Hook, MirrorwatchExt, Task};
 use mirrorwatch::stock::{Architecture, IdxTask, Net, SampleBatcher};
 
 use crate::silent::Silent;
+use quickstart::broken::{Break, Broken};
 
 /// What to train.
 pub struct Training<'a> {
@@ -30,6 +33,8 @@ pub struct Training<'a> {
     pub batch_size: usize,
     /// Seed of weights and batches.
     pub seed: u64,
+    /// What is trained on instead of the task's own samples, where labels go wrong on the way.
+    pub broken: Option<Arc<Broken>>,
 }
 
 impl Training<'_> {
@@ -44,8 +49,11 @@ impl Training<'_> {
         let model = Net::new(self.model, self.shape, self.classes, &device)?;
         let train = DataLoaderBuilder::new(SampleBatcher)
             .batch_size(self.batch_size)
-            .shuffle(self.seed)
-            .build(self.task.train_samples());
+            .shuffle(self.seed);
+        let train = match &self.broken {
+            Some(broken) => train.build(broken.clone()),
+            None => train.build(self.task.train_samples()),
+        };
         let valid = DataLoaderBuilder::new(SampleBatcher)
             .batch_size(500)
             .build(self.task.probe_samples());
@@ -61,4 +69,31 @@ impl Training<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// The training samples of `task` for a training of so many epochs on which a source breaks.
+///
+/// # Errors
+///
+/// A source that there is not, or an epoch that does not come, in words.
+pub fn broken(
+    task: &IdxTask,
+    how: &Break,
+    classes: usize,
+    epochs: usize,
+    seed: u64,
+) -> Result<Arc<Broken>, String> {
+    if how.epoch > epochs {
+        return Err(format!(
+            "cannot break the source {:?} at epoch {} of {epochs}; name an earlier one with --break-source, or give --epochs more",
+            how.source, how.epoch
+        ));
+    }
+    let samples = task.train_samples();
+    let mut sources = Vec::new();
+    for sample in 0..samples.len() {
+        sources.push(task.source(sample));
+    }
+    let broken = Broken::new(samples, &sources, classes, how, seed)?;
+    Ok(Arc::new(broken))
 }

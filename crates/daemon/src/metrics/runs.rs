@@ -86,6 +86,11 @@ const RUN_GAUGES: &[RunGauge] = &[
         |view| view.summary.as_deref().and_then(Summary::canary_precision),
     ),
     (
+        "mirrorwatch_forgotten_samples",
+        "Scored samples whose given label the model predicted at the scan before and does not at the last one. Absent at the first scan.",
+        |view| view.summary.as_deref()?.onset.forgotten.map(|n| n as f64),
+    ),
+    (
         "mirrorwatch_probe_samples",
         "Probe samples.",
         of_summary!(|s| s.probe as f64),
@@ -226,6 +231,17 @@ const LABELLED_GAUGES: &[LabelledGauge] = &[
             let sources = summary.sources.iter().take(limits.sources);
             sources
                 .map(|s| (vec![s.source.clone()], s.samples as f64))
+                .collect()
+        },
+    ),
+    (
+        "mirrorwatch_source_onset_epoch",
+        "Epoch at which a source was first seen to have gone bad since the scan before, for such sources only, the first ones only (--source-metrics).",
+        &["source"],
+        |summary, limits| {
+            let onsets = summary.onset.so_far.iter().take(limits.sources);
+            onsets
+                .map(|o| (vec![o.source.clone()], o.epoch as f64))
                 .collect()
         },
     ),

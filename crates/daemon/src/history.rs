@@ -1,0 +1,154 @@
+//! History: how each sample fared at the checkpoints of a run, in two bytes a sample and checkpoint.
+//!
+//! | of a sample | stored as | precision |
+//! | --- | --- | --- |
+//! | p-value | log₁₀ in steps of 1/32, one byte | within 5 %; smaller than 1.1e-8 is told as that |
+//! | loss | log₁₀ in steps of 1/20, seven bits | within 7 %; from 1e-4 to 200, less is told as 0 |
+//! | fitted | one bit | exact |
+//!
+//! At most [`MOST`] checkpoints are kept. When another one comes, every other is dropped, and the first
+//! and the newest stay: the past gets coarser the further back it lies. A million samples take 64 MB.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Checkpoints that are kept at most.
+pub const MOST: usize = 32;
+
+/// Steps of p-values in a factor of ten.
+const P_STEPS: f64 = 32.0;
+
+/// Steps of losses in a factor of ten.
+const LOSS_STEPS: f64 = 20.0;
+
+/// The smallest loss, in nats, that is told from 0.
+const LEAST_LOSS: f64 = 1e-4;
+
+/// The bit beside a loss that says that the given label was fitted.
+const FITTED: u8 = 0x80;
+
+/// How all training samples fared at one checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Epoch of the checkpoint.
+    pub epoch: u64,
+    /// Optimizer step of the checkpoint.
+    pub step: u64,
+    /// p-value of each sample, coded.
+    pub(crate) p_values: Vec<u8>,
+    /// Loss of each sample, coded, and whether it was fitted.
+    pub(crate) losses: Vec<u8>,
+}
+
+/// How one sample fared at one checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Epoch of the checkpoint.
+    pub epoch: u64,
+    /// Conformal p-value by the evidence up to then, within 5 %; 1 for trusted samples and canaries.
+    pub p_value: f64,
+    /// Loss in nats at the checkpoint, within 7 %.
+    pub loss: f64,
+    /// Whether the model predicted the given label at the checkpoint.
+    pub fitted: bool,
+}
+
+/// The history of all training samples of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// In the order of the scans. Never changed once there, so that copies of the evidence share them.
+    columns: Vec<Arc<Column>>,
+}
+
+impl History {
+    /// A history as it was stored; `None` if it has more checkpoints than any has.
+    pub(crate) fn restored(columns: Vec<Column>) -> Option<Self> {
+        (columns.len() <= MOST).then(|| Self {
+            columns: columns.into_iter().map(Arc::new).collect(),
+        })
+    }
+
+    /// The checkpoints that are kept, in the order of the scans.
+    pub fn columns(&self) -> &[Arc<Column>] {
+        &self.columns
+    }
+
+    /// Takes in a checkpoint: p-value, loss in nats and margin (positive = fitted) of each training sample.
+    pub fn add(
+        &mut self,
+        epoch: u64,
+        step: u64,
+        p_values: &[f64],
+        losses: &[f32],
+        margins: &[f32],
+    ) {
+        if self.columns.len() >= MOST {
+            // Counted from the first, the new one is at an even place, too, and so evenly spaced.
+            let mut place = 0;
+            self.columns.retain(|_| {
+                place += 1;
+                place % 2 == 1
+            });
+        }
+        let fitted = losses.iter().zip(margins);
+        self.columns.push(Arc::new(Column {
+            epoch,
+            step,
+            p_values: p_values.iter().map(|p| p_code(*p)).collect(),
+            losses: fitted.map(|(l, m)| loss_code(*l, *m > 0.0)).collect(),
+        }));
+    }
+
+    /// How a training sample fared, in the order of the scans.
+    pub fn of(&self, sample: usize) -> Vec<Point> {
+        let mut points = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            if let (Some(&p), Some(&loss)) =
+                (column.p_values.get(sample), column.losses.get(sample))
+            {
+                points.push(Point {
+                    epoch: column.epoch,
+                    p_value: p_value(p),
+                    loss: loss_value(loss & !FITTED),
+                    fitted: loss & FITTED != 0,
+                });
+            }
+        }
+        points
+    }
+}
+
+/// 0 for 1, 255 for the smallest.
+fn p_code(p: f64) -> u8 {
+    // Saturates at both ends.
+    (-p.log10() * P_STEPS).round().clamp(0.0, 255.0) as u8
+}
+
+fn p_value(code: u8) -> f64 {
+    three_digits(10f64.powf(-f64::from(code) / P_STEPS))
+}
+
+/// 0 for what is too small, else 1 to 127.
+fn loss_code(loss: f32, fitted: bool) -> u8 {
+    let steps = (f64::from(loss) / LEAST_LOSS).log10() * LOSS_STEPS;
+    let code = (steps.round() + 1.0).clamp(0.0, 127.0) as u8;
+    if fitted { code | FITTED } else { code }
+}
+
+fn loss_value(code: u8) -> f64 {
+    if code == 0 {
+        return 0.0;
+    }
+    three_digits(LEAST_LOSS * 10f64.powf((f64::from(code) - 1.0) / LOSS_STEPS))
+}
+
+/// More digits than are known would only make files longer.
+fn three_digits(value: f64) -> f64 {
+    let unit = 10f64.powi(2 - value.log10().floor() as i32);
+    (value * unit).round() / unit
+}
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! Sudden onset: sources that went bad between two checkpoints of a run.
+//!
+//! A bug in a data pipeline can feed wrong labels of one source from some epoch on, while the labels
+//! that the task hands out stay as they were. Accumulated evidence weighs early checkpoints and cannot
+//! show that. The samples that the model fitted at the previous scanned checkpoint and no longer fits
+//! do, source by source: see [`mirrorwatch_stats::onset`] for the test and what it promises.
+
+use mirrorwatch_influence::Labels;
+use mirrorwatch_stats::{StatsError, onset};
+use serde::{Deserialize, Serialize};
+
+use crate::sources::Sources;
+use crate::store::RunState;
+
+/// A source that went bad between two scanned checkpoints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceOnset {
+    /// The source, as the task names it.
+    pub source: String,
+    /// Epoch of the checkpoint at which it was seen.
+    pub epoch: u64,
+    /// Optimizer step of that checkpoint.
+    pub step: u64,
+    /// Epoch of the checkpoint scanned before, at which nothing was wrong yet.
+    pub since_epoch: u64,
+    /// Optimizer step of that one.
+    pub since_step: u64,
+    /// Scored samples of the source that were fitted then and no longer are.
+    pub lost: usize,
+    /// Scored samples of the source that are fitted now and were not then.
+    pub gained: usize,
+    /// Lost samples to expect from its mix of given labels.
+    pub expected_lost: f64,
+    /// Bound on the chance of that, before allowing for the number of sources and comparisons.
+    pub p_value: f64,
+}
+
+/// What changed since the previous scanned checkpoint.
+///
+/// All but `comparisons` and `so_far` is empty where there is none, or where it was of a later time of
+/// training than this one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Onset {
+    /// Comparisons of two checkpoints in this run so far.
+    pub comparisons: u32,
+    /// Epoch of the checkpoint that this one is compared with.
+    pub since_epoch: Option<u64>,
+    /// Optimizer step of the checkpoint that this one is compared with.
+    pub since_step: Option<u64>,
+    /// Scored samples whose given label was fitted then and is not now.
+    pub forgotten: Option<usize>,
+    /// Scored samples whose given label is fitted now and was not then.
+    pub learnt: Option<usize>,
+    /// Sources that went bad in between.
+    pub flagged: Vec<SourceOnset>,
+    /// Sources that went bad at any time of the run, each as it was first seen, oldest first.
+    pub so_far: Vec<SourceOnset>,
+}
+
+/// The checkpoint that was just scanned.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its optimizer step.
+    pub step: u64,
+    /// Margin of each training sample; positive = fitted.
+    pub margins: &'a [f32],
+}
+
+/// Compares the checkpoint `now` with the one scanned before, of which `state` still tells.
+///
+/// `scored`: the samples that are judged. `alpha`: the chance that any source is flagged at any time of the
+/// run though nothing happened.
+///
+/// # Errors
+///
+/// An `alpha` that is not between 0 and 1.
+pub fn compare(
+    state: &RunState,
+    now: Moment<'_>,
+    sources: &Sources,
+    labels: &Labels,
+    scored: &[usize],
+    alpha: f64,
+) -> Result<Onset, StatsError> {
+    let Some(last) = state.summaries.last() else {
+        return Ok(Onset::default());
+    };
+    let mut found = Onset {
+        comparisons: last.onset.comparisons,
+        so_far: last.onset.so_far.clone(),
+        ..Onset::default()
+    };
+    // Backwards in time what is learnt looks lost.
+    if (now.epoch, now.step) <= (last.epoch, last.step) {
+        return Ok(found);
+    }
+    found.comparisons = found.comparisons.saturating_add(1);
+    found.since_epoch = Some(last.epoch);
+    found.since_step = Some(last.step);
+
+    let earlier = &state.evidence.last_margin;
+    let (mut numbers, mut given) = (Vec::new(), Vec::new());
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let (mut forgotten, mut learnt) = (0, 0);
+    for &sample in scored {
+        let (was, is) = (earlier[sample] > 0.0, now.margins[sample] > 0.0);
+        forgotten += usize::from(was && !is);
+        learnt += usize::from(is && !was);
+        if let Some(number) = sources.number(sample) {
+            numbers.push(number);
+            given.push(labels.train[sample]);
+            before.push(was);
+            after.push(is);
+        }
+    }
+    found.forgotten = Some(forgotten);
+    found.learnt = Some(learnt);
+    let level = onset::level(alpha, found.comparisons);
+    for change in onset::changes(&numbers, &given, &before, &after, level)? {
+        if !change.went_bad {
+            continue;
+        }
+        found.flagged.push(SourceOnset {
+            source: sources.name(change.group).to_string(),
+            epoch: now.epoch,
+            step: now.step,
+            since_epoch: last.epoch,
+            since_step: last.step,
+            lost: change.lost,
+            gained: change.gained,
+            expected_lost: change.expected_lost,
+            p_value: change.p_value,
+        });
+    }
+    found
+        .flagged
+        .sort_by(|a, b| a.p_value.total_cmp(&b.p_value));
+    for onset in &found.flagged {
+        if !found.so_far.iter().any(|o| o.source == onset.source) {
+            found.so_far.push(onset.clone());
+        }
+    }
+    Ok(found)
+}
+
+/// Says in the log which sources of `run` went bad.
+pub fn warn(run: &str, onset: &Onset) {
+    for source in &onset.flagged {
+        tracing::warn!(
+            run,
+            source = source.source,
+            epoch = source.epoch,
+            since_epoch = source.since_epoch,
+            lost = source.lost,
+            gained = source.gained,
+            "{}",
+            sentence(source)
+        );
+    }
+}
+
+/// What happened, in one sentence a person can act on.
+pub fn sentence(onset: &SourceOnset) -> String {
+    format!(
+        "source {} went bad between epoch {} (step {}) and epoch {} (step {}): {} of its samples that the model had fitted no longer are, {:.0} were to be expected, and only {} are newly fitted; look at what changed in its data",
+        onset.source,
+        onset.since_epoch,
+        onset.since_step,
+        onset.epoch,
+        onset.step,
+        onset.lost,
+        onset.expected_lost,
+        onset.gained,
+    )
+}
+
+#[cfg(test)]
+#[path = "onset_tests.rs"]
+mod tests;

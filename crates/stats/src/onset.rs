@@ -1,0 +1,127 @@
+//! Which groups of samples (sources, annotators, files) went bad between two checkpoints.
+//!
+//! A sample is *lost* when the model fitted its given label before and does not any more, and *gained*
+//! the other way round. Where labels of a group are fed wrong from some time on, while the recorded ones
+//! stay as they were, many of its samples are lost at once. Two null models explain lost samples
+//! without that, and a group is named only if it contradicts both:
+//!
+//! - *The model forgets* (a larger step, another phase of training): of the samples that were fitted,
+//!   those lost fall on the groups at random within a stratum (given label). Contradicted by
+//!   more lost samples than [`groups::excess`] lets expect.
+//! - *The group wobbles* (ambiguous samples at the edge of being fitted): each sample that changed is as
+//!   likely gained as lost. Contradicted by the sign test, the upper tail of Binomial(lost + gained, ½);
+//!   memorising makes gained larger, which is on the safe side.
+//!
+//! The larger of the two p-values is one for the hypothesis that *either* null model holds
+//! (intersection–union test: Berger, *Multiparameter hypothesis testing and acceptance sampling*,
+//! Technometrics 24, 1982). Groups are judged together by Holm's procedure. The comparisons of a run are
+//! judged at levels that add up to `alpha`, see [`level`], so that the chance to name *any* group at *any*
+//! time of a run is at most `alpha` while for each group one of the two null models holds.
+
+use std::collections::BTreeMap;
+
+use crate::StatsError;
+use crate::binomial;
+use crate::check::same_length;
+use crate::groups::{self, Group};
+
+/// How one group changed between two checkpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The group's number, as given.
+    pub group: usize,
+    /// Samples that were fitted before and are not now.
+    pub lost: usize,
+    /// Samples that are fitted now and were not before.
+    pub gained: usize,
+    /// Lost samples to expect from its mix of strata among those that were fitted.
+    pub expected_lost: f64,
+    /// The larger of the p-values of the two null models.
+    pub p_value: f64,
+    /// Whether the group went bad, after allowing for the number of groups.
+    pub went_bad: bool,
+}
+
+/// The level of the `comparison`-th comparison of a run, counted from 1: α / (t (t + 1)).
+///
+/// These levels add up to `alpha` over however many comparisons there will be (α / t − α / (t + 1),
+/// summed), so no number of checkpoints has to be known beforehand.
+pub fn level(alpha: f64, comparison: u32) -> f64 {
+    let t = f64::from(comparison.max(1));
+    alpha / (t * (t + 1.0))
+}
+
+/// Compares which samples are fitted `before` and `now`, group by group.
+///
+/// `groups`, `strata`: the group and the stratum of each sample. `alpha`: the chance that any group is said
+/// to have gone bad though for each one of the two null models holds; [`level`] shares it out
+/// among comparisons. The result is in the order of group numbers.
+///
+/// # Errors
+///
+/// [`StatsError::LengthMismatch`] if the slices differ in length, [`StatsError::OutOfRange`] unless
+/// `alpha` is between 0 and 1.
+pub fn changes(
+    groups: &[usize],
+    strata: &[usize],
+    before: &[bool],
+    now: &[bool],
+    alpha: f64,
+) -> Result<Vec<Change>, StatsError> {
+    same_length(("groups", groups.len()), ("strata", strata.len()))?;
+    same_length(("groups", groups.len()), ("before", before.len()))?;
+    same_length(("groups", groups.len()), ("now", now.len()))?;
+
+    // Only what was fitted can be lost.
+    let (mut of, mut within, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+    let mut gained: BTreeMap<usize, usize> = BTreeMap::new();
+    for (sample, &group) in groups.iter().enumerate() {
+        let gains = gained.entry(group).or_default();
+        if before[sample] {
+            of.push(group);
+            within.push(strata[sample]);
+            lost.push(!now[sample]);
+        } else {
+            *gains += usize::from(now[sample]);
+        }
+    }
+    let mut judged: BTreeMap<usize, Group> = BTreeMap::new();
+    for group in groups::excess(&of, &within, &lost, alpha)? {
+        judged.insert(group.group, group);
+    }
+
+    // A group of which nothing was fitted has nothing to lose, but counts among those judged.
+    let mut found = Vec::with_capacity(gained.len());
+    for (&group, &gained) in &gained {
+        let mut judged = judged.remove(&group).unwrap_or(Group {
+            group,
+            samples: 0,
+            flagged: 0,
+            expected: 0.0,
+            p_value: 1.0,
+            stands_out: false,
+        });
+        let sign = binomial::upper_tail(judged.flagged + gained, judged.flagged, 0.5)?;
+        judged.p_value = judged.p_value.max(sign);
+        judged.stands_out = false;
+        found.push(judged);
+    }
+    groups::holm(&mut found, alpha);
+
+    let mut changes = Vec::with_capacity(found.len());
+    for (judged, (&group, &gained)) in found.iter().zip(&gained) {
+        changes.push(Change {
+            group,
+            lost: judged.flagged,
+            gained,
+            expected_lost: judged.expected,
+            p_value: judged.p_value,
+            went_bad: judged.stands_out,
+        });
+    }
+    Ok(changes)
+}
+
+#[cfg(test)]
+#[path = "onset_tests.rs"]
+mod tests;
