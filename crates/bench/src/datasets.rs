@@ -14,6 +14,8 @@ pub struct Dataset {
     pub architecture: Architecture,
     /// Training samples; all of them where none is given.
     pub train: Option<usize>,
+    /// Whether its training and test samples were published apart; else every seed splits them anew.
+    pub published_split: bool,
     /// Probe samples; all test samples where none is given.
     pub probe: Option<usize>,
     /// Trusted training samples.
@@ -31,6 +33,7 @@ pub const DATASETS: &[Dataset] = &[
         embedded: true,
         architecture: Architecture::Cnn,
         train: Some(10_000),
+        published_split: true,
         probe: Some(1000),
         trusted: 500,
         epochs: 30,
@@ -41,6 +44,7 @@ pub const DATASETS: &[Dataset] = &[
         embedded: false,
         architecture: Architecture::Mlp,
         train: Some(20_000),
+        published_split: true,
         probe: Some(1000),
         trusted: 1000,
         epochs: 30,
@@ -51,6 +55,7 @@ pub const DATASETS: &[Dataset] = &[
         embedded: false,
         architecture: Architecture::Mlp,
         train: None,
+        published_split: true,
         probe: None,
         trusted: 1000,
         epochs: 30,
@@ -61,6 +66,7 @@ pub const DATASETS: &[Dataset] = &[
         embedded: false,
         architecture: Architecture::Mlp,
         train: None,
+        published_split: false,
         probe: None,
         trusted: 200,
         epochs: 30,
@@ -71,6 +77,7 @@ pub const DATASETS: &[Dataset] = &[
         embedded: true,
         architecture: Architecture::Mlp,
         train: Some(2000),
+        published_split: true,
         probe: Some(500),
         trusted: 200,
         epochs: 8,

@@ -55,7 +55,7 @@ pub struct Settings {
     pub noise: String,
     /// What differs from the data set's own numbers, as in the cell's name.
     pub variant: String,
-    /// Seed of noise, trusted samples, weights and batches.
+    /// Seed of what is drawn for training and probe, noise, trusted samples, weights and batches.
     pub seed: u64,
     /// The model.
     pub model: String,

@@ -18,6 +18,7 @@
 mod cell;
 mod count;
 mod datasets;
+mod deal;
 mod detection;
 mod digits;
 mod export;

@@ -6,11 +6,12 @@ use std::path::Path;
 
 use clap::Parser;
 use mirrorwatch::stock::{IdxTask, StockArgs};
-use mirrorwatch_idx::{Features, Packing};
+use mirrorwatch_idx::Features;
 use mirrorwatch_influence::Labels;
 use quickstart::data::Source;
 use quickstart::noise;
 
+use crate::deal::{deal, write};
 use crate::grid::Cell;
 use crate::labels::LabelNoise;
 
@@ -45,15 +46,13 @@ impl Setup {
 
     fn within(cell: &Cell, data: Option<&Path>, work: &Path) -> Result<Self, String> {
         let settings = &cell.settings;
-        let mut source = match data {
+        let source = match data {
             Some(directory) => Source::open(directory),
             None => Source::embedded(),
         }
         .map_err(|error| error.to_string())?;
-        if let Some(limit) = settings.train {
-            source.limit(limit).map_err(|error| error.to_string())?;
-        }
-        let truth = source.train_labels.clone();
+        let (train, mut probe) = deal(&source, cell)?;
+        let truth = train.labels.clone();
         let given =
             LabelNoise::parse(&settings.noise)?.apply(&truth, &source.class_names, settings.seed);
         let mut labels = given.labels;
@@ -61,43 +60,33 @@ impl Setup {
         let mut trusted = noise::trusted(settings.trusted, settings.seed, &truth, &mut labels)
             .map_err(|error| error.to_string())?;
         // The product refuses a trusted sample that is in the probe, too; BANKING77 has some.
-        let probe = contents(&source.test, settings.probe.unwrap_or(usize::MAX));
+        let probe_contents = contents(&probe.features);
         trusted.retain(|&sample| {
-            let twice = probe.contains(&content(&source.train, sample));
+            let twice = probe_contents.contains(&content(&train.features, sample));
             if twice {
                 labels[sample] = noisy[sample];
             }
             !twice
         });
         if let Some(noise) = &settings.probe_noise {
-            source.test_labels = LabelNoise::parse(noise)?
-                .apply(&source.test_labels, &source.class_names, !settings.seed)
+            probe.labels = LabelNoise::parse(noise)?
+                .apply(&probe.labels, &source.class_names, !settings.seed)
                 .labels;
         }
-        let mut files = source
-            .write_to(work, &labels)
-            .map_err(|error| error.to_string())?;
-        if settings.probe_noise.is_some() && data.is_some() {
-            // Files of a data set are used where they are, so that these need others.
-            let features = work.join("t10k-features.idx");
-            mirrorwatch_idx::write_features(&features, &source.test, Packing::Plain)
-                .and_then(|()| {
-                    let labels = work.join("t10k-labels.idx");
-                    mirrorwatch_idx::write_labels(&labels, &source.test_labels, Packing::Plain)
-                })
-                .map_err(|error| error.to_string())?;
-            files.test = features;
-        }
+        std::fs::create_dir_all(work)
+            .map_err(|error| format!("cannot make {}: {error}", work.display()))?;
+        let files = write(work, "train", &train, &labels)?;
+        // Found beside the others by its usual name.
+        write(work, "t10k", &probe, &probe.labels)?;
         let trusted_file = work.join("trusted.txt");
         write_lines(&trusted_file, &trusted)?;
         let sources_file = work.join("sources.txt");
         write_lines(&sources_file, &given.annotators)?;
-        // Probe inputs and labels are found beside each other.
-        let mut stock = defaults(files.test.parent().unwrap_or(work));
-        stock.inputs = Some(files.train.clone());
-        stock.labels = Some(files.train_labels.clone());
+        let mut stock = defaults(work);
+        stock.inputs = Some(files.features);
+        stock.labels = Some(files.labels);
         stock.model = cell.dataset.architecture;
-        stock.probe = settings.probe.unwrap_or(usize::MAX);
+        stock.probe = usize::MAX;
         stock.trusted = (!trusted.is_empty()).then_some(trusted_file);
         stock.sources = Some(sources_file);
         stock.classes = Some(source.classes);
@@ -129,9 +118,9 @@ fn content(features: &Features, sample: usize) -> Vec<u32> {
     values.into_iter().map(f32::to_bits).collect()
 }
 
-/// The contents of the first `n` samples.
-fn contents(features: &Features, n: usize) -> HashSet<Vec<u32>> {
-    (0..n.min(features.count()))
+/// The contents of all samples.
+fn contents(features: &Features) -> HashSet<Vec<u32>> {
+    (0..features.count())
         .map(|sample| content(features, sample))
         .collect()
 }
