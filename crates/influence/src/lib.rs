@@ -13,10 +13,12 @@
 pub mod direction;
 mod error;
 mod folds;
+mod fork_mean;
 mod fusion;
 pub mod model;
 mod scan;
 pub mod score;
+mod sums;
 mod sweep;
 mod task;
 

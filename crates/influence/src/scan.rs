@@ -4,14 +4,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use mirrorwatch_stats::confident;
 
 use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
 use crate::fusion::{self, Before};
-use crate::score::{self, Score, View};
-use crate::sweep::{Outputs, SweepOptions, arg_max, cross_entropy, sweep};
+use crate::score::{self, View};
+use crate::sums::Sums;
+use crate::sweep::{Outputs, SweepOptions, sweep};
 use crate::task::{Labels, Set, Task};
 
 /// A direction and the score that reads it, for example `finetune:after`.
@@ -76,7 +76,8 @@ pub struct Estimate {
     pub held_out_null: bool,
     /// Mean score over forks of each training sample.
     pub train: Vec<f32>,
-    /// Score of each probe sample from the fork that did not learn from it.
+    /// What the mean of each probe sample would be, by the fork that did not learn from it and what the other forks
+    /// say of training samples like it.
     pub probe: Vec<f32>,
     /// The label other than the given one that each training sample should most likely carry.
     pub suggested: Vec<u32>,
@@ -194,7 +195,7 @@ pub fn scan<T: Task>(
     }
     let mut estimates = Vec::new();
     for sum in sums {
-        estimates.push(sum.finish(&labels.train, folds.count())?);
+        estimates.push(sum.finish(&labels.train)?);
     }
     let mut scan = Scan {
         train_margins: margins(&base, &labels.train),
@@ -273,80 +274,4 @@ fn margins(outputs: &Outputs, labels: &[usize]) -> Vec<f32> {
         margins.push(row[label] - other);
     }
     margins
-}
-
-/// Scores of one estimator summed over forks.
-struct Sums {
-    estimator: Estimator,
-    score: &'static dyn Score,
-    train: Vec<f32>,
-    probe: Vec<f32>,
-    /// Support for each class of each training sample, K per sample.
-    support: Vec<f32>,
-    /// Probe samples that the forks which did not learn from them classify right.
-    right: f64,
-    /// Of each probe sample, how sure the fork which did not learn from it is of what it is.
-    confidence: Vec<f32>,
-    /// Whether that is the sample's label.
-    agrees: Vec<bool>,
-    choices: Vec<String>,
-}
-
-impl Sums {
-    fn new(estimator: &Estimator, labels: &Labels) -> Result<Self, InfluenceError> {
-        Ok(Self {
-            estimator: estimator.clone(),
-            score: score::by_name(&estimator.score)?,
-            train: vec![0.0; labels.train.len()],
-            probe: vec![0.0; labels.probe.len()],
-            support: vec![0.0; labels.train.len() * labels.classes],
-            right: 0.0,
-            confidence: vec![0.0; labels.probe.len()],
-            agrees: vec![true; labels.probe.len()],
-            choices: Vec::new(),
-        })
-    }
-
-    fn add(&mut self, train: &View<'_>, probe: &View<'_>, held_out: &[usize], choice: &str) {
-        for (sum, score) in self.train.iter_mut().zip(self.score.score(train)) {
-            *sum += score;
-        }
-        for (&index, score) in held_out.iter().zip(self.score.score(probe)) {
-            self.probe[index] = score;
-        }
-        let told_nothing = probe.told_nothing();
-        self.right += told_nothing.accuracy(probe.labels) * held_out.len() as f64;
-        for (position, &index) in held_out.iter().enumerate() {
-            let row = told_nothing.row(position);
-            let class = arg_max(row);
-            self.confidence[index] = -cross_entropy(row, class);
-            self.agrees[index] = class == probe.labels[position];
-        }
-        self.score.support(train, &mut self.support);
-        self.choices.push(choice.to_string());
-    }
-
-    fn finish(mut self, labels: &[usize], forks: usize) -> Result<Estimate, InfluenceError> {
-        for sum in &mut self.train {
-            *sum /= forks as f32;
-        }
-        let classes = self.support.len() / labels.len().max(1);
-        let mut suggested = Vec::with_capacity(labels.len());
-        for (row, &label) in self.support.chunks_mut(classes).zip(labels) {
-            row[label] = f32::NEG_INFINITY;
-            suggested.push(arg_max(row) as u32);
-        }
-        let probe_noise = confident::wrong_labels(&self.confidence, &self.agrees)
-            .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
-        Ok(Estimate {
-            estimator: self.estimator,
-            held_out_null: self.score.held_out_null(),
-            train: self.train,
-            probe_accuracy: self.right / self.probe.len().max(1) as f64,
-            probe: self.probe,
-            suggested,
-            probe_noise,
-            choices: self.choices,
-        })
-    }
 }

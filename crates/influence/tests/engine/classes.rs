@@ -120,7 +120,8 @@ fn every_sample_is_read_at_the_fork_of_its_label() {
     let labels = Labels::read(&task).unwrap();
     let folds = Folds::stratified(&labels.probe, config.folds, config.seed);
     let mut train = vec![0.0f32; labels.train.len()];
-    let mut probe = vec![0.0f32; labels.probe.len()];
+    // Of each probe sample, the losses of the training samples by its fork, and its own.
+    let mut probe = vec![(Vec::new(), 0.0f32); labels.probe.len()];
     let mut read_elsewhere = 0.0f32;
     for fold in 0..folds.count() {
         let (held_out, options) = (folds.held_out(fold), quiet());
@@ -145,22 +146,32 @@ fn every_sample_is_read_at_the_fork_of_its_label() {
             let outputs = sweep(&task, model, set, &[sample], given, &quiet()).unwrap();
             cross_entropy(outputs.row(0), given[sample])
         };
+        let mut by_this_fork = Vec::new();
         for (sample, &label) in labels.train.iter().enumerate() {
             let own = loss(&models[label], Set::Training, sample, &labels.train);
             let other = &models[(label + 1) % CLASSES];
             let other = loss(other, Set::Training, sample, &labels.train);
             read_elsewhere = read_elsewhere.max((own - other).abs());
             train[sample] += own / folds.count() as f32;
+            by_this_fork.push(own);
         }
         for &sample in held_out {
             let model = &models[labels.probe[sample]];
-            probe[sample] = loss(model, Set::Probe, sample, &labels.probe);
+            let own = loss(model, Set::Probe, sample, &labels.probe);
+            probe[sample] = (by_this_fork.clone(), own);
         }
     }
     let estimate = &scan.estimates[0];
-    let pairs = estimate.train.iter().zip(&train);
-    for (found, expected) in pairs.chain(estimate.probe.iter().zip(&probe)) {
+    for (found, expected) in estimate.train.iter().zip(&train) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+    }
+    for (found, (by_its_fork, own)) in estimate.probe.iter().zip(&probe) {
+        let far = |i: &usize| (by_its_fork[*i] - own).abs();
+        let alike = (0..train.len())
+            .min_by(|a, b| far(a).total_cmp(&far(b)))
+            .unwrap();
+        let expected = train[alike] + (own - by_its_fork[alike]) / folds.count() as f32;
+        assert!((found - expected).abs() < 1e-4, "{found} {expected}");
     }
     // Another label's fork gives other losses, so the comparison would notice.
     assert!(read_elsewhere > 1e-3, "{read_elsewhere}");

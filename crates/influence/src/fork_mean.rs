@@ -1,0 +1,159 @@
+//! The mean of forks' scores: of training samples, which all forks read, and of held-out ones, which one does.
+
+/// Mean of the scores that forks give to training samples, and what that mean would be for probe samples.
+///
+/// A probe sample is read by the one fork that did not learn from it, and what one fork says has another distribution
+/// than what several say on average: with two forks that disagree, a mean above t takes only one score above 2 t. So
+/// what the other forks would have said is taken from the training sample that this fork finds most like it. Where
+/// training labels are wrong, a clean probe sample is so compared with wrong ones, too, on which forks agree more: that
+/// errs on the safe side.
+pub(crate) struct ForkMean {
+    forks: Vec<Fork>,
+    probe: usize,
+}
+
+/// Scores by one fork.
+struct Fork {
+    train: Vec<f32>,
+    /// Probe samples that it did not learn from, and their scores.
+    held_out: Vec<(usize, f32)>,
+}
+
+impl ForkMean {
+    /// Of no fork yet, for `probe` probe samples.
+    pub fn new(probe: usize) -> Self {
+        Self {
+            forks: Vec::new(),
+            probe,
+        }
+    }
+
+    /// Takes in one fork: its scores of all training samples, and of the probe samples `held_out`.
+    pub fn add(&mut self, train: Vec<f32>, held_out: &[usize], probe: Vec<f32>) {
+        self.forks.push(Fork {
+            train,
+            held_out: held_out.iter().copied().zip(probe).collect(),
+        });
+    }
+
+    /// The mean scores of training samples, and those that probe samples would have.
+    pub fn finish(self) -> (Vec<f32>, Vec<f32>) {
+        let count = self.forks.len().max(1) as f32;
+        let samples = self.forks.first().map_or(0, |fork| fork.train.len());
+        let mut train = vec![0.0; samples];
+        for fork in &self.forks {
+            for (mean, score) in train.iter_mut().zip(&fork.train) {
+                *mean += score / count;
+            }
+        }
+        let mut probe = vec![0.0; self.probe];
+        for fork in &self.forks {
+            let order = ascending(&fork.train);
+            for &(sample, score) in &fork.held_out {
+                probe[sample] = match nearest(&fork.train, &order, score) {
+                    // The alike one's mean, but for what this fork itself says of the two.
+                    Some(alike) => train[alike] + (score - fork.train[alike]) / count,
+                    None => score,
+                };
+            }
+        }
+        (train, probe)
+    }
+}
+
+/// Positions of `scores` in ascending order.
+fn ascending(scores: &[f32]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
+    order.sort_unstable_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
+    order
+}
+
+/// The position whose score is nearest to `score`.
+fn nearest(scores: &[f32], order: &[u32], score: f32) -> Option<usize> {
+    let above = order.partition_point(|&i| scores[i as usize] < score);
+    let candidates = [above.checked_sub(1), Some(above)];
+    candidates
+        .into_iter()
+        .flatten()
+        .filter_map(|place| order.get(place))
+        .map(|&i| i as usize)
+        .min_by(|&a, &b| {
+            (scores[a] - score)
+                .abs()
+                .total_cmp(&(scores[b] - score).abs())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_fork_keeps_its_scores() {
+        let mut mean = ForkMean::new(2);
+        mean.add(vec![0.0, 1.0, 2.0, 50.0], &[1, 0], vec![4.0, -1.0]);
+        let (train, probe) = mean.finish();
+        assert_eq!(train, [0.0, 1.0, 2.0, 50.0]);
+        assert_eq!(probe, [-1.0, 4.0]);
+    }
+
+    #[test]
+    fn a_held_out_sample_is_told_by_the_training_sample_most_like_it() {
+        let mut mean = ForkMean::new(3);
+        // What the first fork finds bad the second does not, and the other way round.
+        mean.add(vec![0.0, 10.0, 0.5, 2.0], &[0, 2], vec![9.0, 100.0]);
+        mean.add(vec![0.0, 0.0, 8.0, 2.0], &[1], vec![7.0]);
+        let (train, probe) = mean.finish();
+        assert_eq!(train, [0.0, 5.0, 4.25, 2.0]);
+        // Like training sample 1, whose mean is 5, but 1 less by one of two forks; and far beyond it.
+        assert_eq!((probe[0], probe[2]), (4.5, 50.0));
+        // Like training sample 2.
+        assert_eq!(probe[1], 3.75);
+    }
+
+    #[test]
+    fn no_fork_and_no_sample_are_no_trouble() {
+        assert_eq!(ForkMean::new(0).finish(), (vec![], vec![]));
+        let mut mean = ForkMean::new(1);
+        mean.add(Vec::new(), &[0], vec![3.0]);
+        assert_eq!(mean.finish(), (vec![], vec![3.0]));
+    }
+
+    proptest! {
+        /// What the held-out null rests on: held-out samples that each fork reads as it reads the training
+        /// samples come out with the training samples' means, however much the forks disagree.
+        #[test]
+        fn what_is_read_alike_comes_out_alike(
+            rows in prop::collection::vec((-50.0_f32..50.0, -50.0_f32..50.0), 2..60),
+        ) {
+            let n = rows.len();
+            let (first, second): (Vec<f32>, Vec<f32>) = rows.into_iter().unzip();
+            let mut mean = ForkMean::new(2 * n);
+            let (before, after): (Vec<usize>, Vec<usize>) = ((0..n).collect(), (n..2 * n).collect());
+            mean.add(first.clone(), &before, first.clone());
+            mean.add(second.clone(), &after, second.clone());
+            let (train, probe) = mean.finish();
+            for (i, &score) in train.iter().enumerate() {
+                // Equal readings may be told by each other's means; draws have none.
+                let ties = |scores: &[f32]| scores.iter().filter(|s| **s == scores[i]).count() > 1;
+                prop_assert!(ties(&first) || probe[i] == score);
+                prop_assert!(ties(&second) || probe[n + i] == score);
+            }
+        }
+
+        #[test]
+        fn a_worse_reading_beyond_all_others_never_looks_better(
+            train in prop::collection::vec((0.0_f32..50.0, 0.0_f32..50.0), 2..60),
+            (a, b) in (50.0_f32..100.0, 50.0_f32..100.0),
+        ) {
+            let (first, second): (Vec<f32>, Vec<f32>) = train.into_iter().unzip();
+            let mut mean = ForkMean::new(2);
+            mean.add(first, &[0, 1], vec![a, b]);
+            mean.add(second, &[], vec![]);
+            let (_, probe) = mean.finish();
+            prop_assert!((a <= b) == (probe[0] <= probe[1]));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the forks say by one estimator, summed up.
+
+use mirrorwatch_stats::confident;
+
+use crate::error::InfluenceError;
+use crate::fork_mean::ForkMean;
+use crate::scan::{Estimate, Estimator};
+use crate::score::{self, Score, View};
+use crate::sweep::{arg_max, cross_entropy};
+use crate::task::Labels;
+
+/// Scores of one estimator summed over forks.
+pub(crate) struct Sums {
+    /// Which estimator.
+    pub estimator: Estimator,
+    score: &'static dyn Score,
+    scores: ForkMean,
+    /// Support for each class of each training sample, K per sample.
+    support: Vec<f32>,
+    /// Probe samples that the forks which did not learn from them classify right.
+    right: f64,
+    /// Of each probe sample, how sure the fork which did not learn from it is of what it is.
+    confidence: Vec<f32>,
+    /// Whether that is the sample's label.
+    agrees: Vec<bool>,
+    choices: Vec<String>,
+}
+
+impl Sums {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// A score that does not exist.
+    pub fn new(estimator: &Estimator, labels: &Labels) -> Result<Self, InfluenceError> {
+        Ok(Self {
+            estimator: estimator.clone(),
+            score: score::by_name(&estimator.score)?,
+            scores: ForkMean::new(labels.probe.len()),
+            support: vec![0.0; labels.train.len() * labels.classes],
+            right: 0.0,
+            confidence: vec![0.0; labels.probe.len()],
+            agrees: vec![true; labels.probe.len()],
+            choices: Vec::new(),
+        })
+    }
+
+    /// Takes in what a fork says of the training samples, and of the probe samples `held_out` that it did not learn
+    /// from.
+    pub fn add(&mut self, train: &View<'_>, probe: &View<'_>, held_out: &[usize], choice: &str) {
+        self.scores
+            .add(self.score.score(train), held_out, self.score.score(probe));
+        let told_nothing = probe.told_nothing();
+        self.right += told_nothing.accuracy(probe.labels) * held_out.len() as f64;
+        for (position, &index) in held_out.iter().enumerate() {
+            let row = told_nothing.row(position);
+            let class = arg_max(row);
+            self.confidence[index] = -cross_entropy(row, class);
+            self.agrees[index] = class == probe.labels[position];
+        }
+        self.score.support(train, &mut self.support);
+        self.choices.push(choice.to_string());
+    }
+
+    /// The estimate by all forks so far.
+    ///
+    /// # Errors
+    ///
+    /// A probe that cannot be judged.
+    pub fn finish(mut self, labels: &[usize]) -> Result<Estimate, InfluenceError> {
+        let classes = self.support.len() / labels.len().max(1);
+        let mut suggested = Vec::with_capacity(labels.len());
+        for (row, &label) in self.support.chunks_mut(classes).zip(labels) {
+            row[label] = f32::NEG_INFINITY;
+            suggested.push(arg_max(row) as u32);
+        }
+        let probe_noise = confident::wrong_labels(&self.confidence, &self.agrees)
+            .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
+        let (train, probe) = self.scores.finish();
+        Ok(Estimate {
+            estimator: self.estimator,
+            held_out_null: self.score.held_out_null(),
+            train,
+            probe_accuracy: self.right / probe.len().max(1) as f64,
+            probe,
+            suggested,
+            probe_noise,
+            choices: self.choices,
+        })
+    }
+}
