@@ -18,6 +18,7 @@ use crate::options::WatchArgs;
 use crate::pages::Pages;
 use crate::queue::Queue;
 use crate::runs::{Runs, fingerprint};
+use crate::samples::TaskSamples;
 use crate::sources::Sources;
 use crate::watch::{self, WatchOptions};
 use crate::worker::Worker;
@@ -60,9 +61,16 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let cancel = Arc::new(AtomicBool::new(false));
 
     let server = Server::bind(&args.listen)?;
+    let task = Arc::new(task);
+    let sources = Sources::read(task.as_ref(), labels.train.len());
     let pages = Pages {
         hub: hub.clone(),
         metrics: metrics.clone(),
+        runs: runs.clone(),
+        samples: Box::new(TaskSamples {
+            task: task.clone(),
+            labels: labels.clone(),
+        }),
         watch_patience: 3 * args.rescan() + Duration::from_secs(30),
         scan_patience: SCAN_PATIENCE,
     };
@@ -81,8 +89,8 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     }
 
     let worker = Worker {
-        sources: Sources::read(&task, labels.train.len()),
-        task: Arc::new(task),
+        sources,
+        task,
         labels,
         config,
         levels: args.scan.levels(),

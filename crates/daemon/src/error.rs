@@ -35,6 +35,14 @@ pub enum DaemonError {
         /// What is wrong.
         message: String,
     },
+    /// A result that cannot be read back.
+    #[error("cannot read {path}: {message}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// A directory that cannot be watched.
     #[error("cannot watch {path}: {message}; choose another directory with --root")]
     Watch {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mirrorwatch_http::Changes;
+
+use crate::results::Suspect;
 use crate::summary::Summary;
 
 /// What is known of a run.
@@ -11,6 +14,8 @@ use crate::summary::Summary;
 pub struct RunView {
     /// Summary of the last scan: the current count.
     pub summary: Option<Arc<Summary>>,
+    /// The suspects it counted, most suspicious first.
+    pub suspects: Arc<Vec<Suspect>>,
     /// Whether the training said that it has finished.
     pub finished: bool,
     /// Whether, after that, everything it published was seen.
@@ -28,11 +33,16 @@ impl RunView {
         let last = self.updated.max(scanned);
         (last > 0.0).then_some(last)
     }
+
+    fn is_shown(&self, horizon: f64) -> bool {
+        self.last_sign().is_none_or(|time| time >= horizon)
+    }
 }
 
 /// Shared state behind one lock, held only to copy in or out.
 pub struct Hub {
     state: Mutex<HubState>,
+    changes: Changes,
     expire_seconds: f64,
 }
 
@@ -60,6 +70,7 @@ impl Hub {
         let now = Instant::now();
         Self {
             expire_seconds,
+            changes: Changes::default(),
             state: Mutex::new(HubState {
                 runs: BTreeMap::new(),
                 listed: false,
@@ -78,6 +89,18 @@ impl Hub {
     /// Changes what is known of a run, which comes into being if need be.
     pub fn update_run(&self, run: &str, change: impl FnOnce(&mut RunView)) {
         change(self.lock().runs.entry(run.to_string()).or_default());
+        self.changes.notify();
+    }
+
+    /// Tells of every change of what is shown.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// What is known of one run, if there is one of that name that is worth showing.
+    pub fn shown_run(&self, run: &str) -> Option<RunView> {
+        let view = self.lock().runs.get(run).cloned()?;
+        view.is_shown(self.horizon()).then_some(view)
     }
 
     /// A copy of all runs by name.
@@ -87,10 +110,15 @@ impl Hub {
 
     /// A copy of the runs that are still worth showing.
     pub fn shown_runs(&self) -> BTreeMap<String, RunView> {
-        let horizon = now() - self.expire_seconds;
+        let horizon = self.horizon();
         let mut runs = self.runs();
-        runs.retain(|_, view| view.last_sign().is_none_or(|time| time >= horizon));
+        runs.retain(|_, view| view.is_shown(horizon));
         runs
+    }
+
+    /// Runs without a sign of life since then are not shown.
+    fn horizon(&self) -> f64 {
+        now() - self.expire_seconds
     }
 
     /// Notes that the root directory was listed once.
@@ -112,7 +140,12 @@ impl Hub {
     pub fn beat_worker(&self, scanning: Option<String>) {
         let mut state = self.lock();
         state.worker_beat = Instant::now();
+        let changed = state.scanning != scanning;
         state.scanning = scanning;
+        drop(state);
+        if changed {
+            self.changes.notify();
+        }
     }
 
     /// What is being scanned.

@@ -23,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod account;
+mod api;
 pub mod backend;
 mod cli;
 mod daemon;
@@ -40,6 +41,7 @@ mod queue;
 pub mod refusal;
 pub mod results;
 mod runs;
+mod samples;
 pub mod sources;
 pub mod store;
 pub mod summary;

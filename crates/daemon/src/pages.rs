@@ -1,4 +1,4 @@
-//! What the daemon serves: `/metrics`, `/healthz`, `/readyz` and a landing page.
+//! What the daemon serves: `/metrics`, `/healthz`, `/readyz`, the JSON API and the live page.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use mirrorwatch_http::{Request, Response};
 
+use crate::api;
 use crate::hub::{Hub, RunView};
 use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::runs::Runs;
+use crate::samples::Samples;
 
 /// What the pages need.
 pub struct Pages {
@@ -15,36 +18,73 @@ pub struct Pages {
     pub hub: Arc<Hub>,
     /// What is exported.
     pub metrics: Arc<Metrics>,
+    /// What is known of runs.
+    pub runs: Arc<Runs>,
+    /// The training samples.
+    pub samples: Box<dyn Samples>,
     /// Silence of the watching loop after which the daemon is not healthy.
     pub watch_patience: Duration,
     /// Silence of the scanning loop after which the daemon is not healthy.
     pub scan_patience: Duration,
 }
 
-/// An endpoint: its path, what it is for, and its answer. A new one is one line here.
-type Endpoint = (&'static str, &'static str, fn(&Pages) -> Response);
+/// Answers a request; the parts of its path that a template leaves open are the last argument.
+type Answer = fn(&Pages, &Request, &[&str]) -> Result<Response, api::Refusal>;
 
-const ENDPOINTS: &[Endpoint] = &[
-    ("/", "this page", Pages::landing),
-    ("/metrics", "metrics for Prometheus", Pages::render_metrics),
+/// An endpoint: its path, what it is for (where the page links to it), and its answer. A new one is one line here,
+/// and, below `/api`, its description in `openapi.json`.
+pub type Endpoint = (&'static str, Option<&'static str>, Answer);
+
+/// All endpoints. `{…}` stands for one segment of a path.
+pub const ENDPOINTS: &[Endpoint] = &[
+    ("/", None, |pages, _, _| Ok(pages.page())),
+    ("/metrics", Some("metrics for Prometheus"), |pages, _, _| {
+        Ok(pages.render_metrics())
+    }),
     (
         "/healthz",
-        "whether the daemon's loops are alive",
-        Pages::health,
+        Some("whether the daemon's loops are alive"),
+        |pages, _, _| Ok(pages.health()),
     ),
     (
         "/readyz",
-        "whether the directory was listed once",
-        Pages::ready,
+        Some("whether the directory was listed once"),
+        |pages, _, _| Ok(pages.ready()),
     ),
+    (
+        "/api/v1/openapi.json",
+        Some("the JSON API, described"),
+        api::openapi,
+    ),
+    ("/api/v1/events", None, api::events),
+    ("/api/v1/runs", None, api::runs),
+    ("/api/v1/runs/{run}", None, api::run),
+    ("/api/v1/runs/{run}/curve", None, api::curve),
+    ("/api/v1/runs/{run}/suspects", None, api::suspects),
+    ("/api/v1/runs/{run}/samples/{index}", None, api::sample),
+    ("/api/v1/samples/{index}/preview", None, api::preview),
 ];
+
+/// The parts of `path` that `template` leaves open, if it is of that form.
+fn open_parts<'a>(template: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let (mut pattern, mut segments) = (template.split('/'), path.split('/'));
+    let mut parts = Vec::new();
+    loop {
+        match (pattern.next(), segments.next()) {
+            (None, None) => return Some(parts),
+            (Some(open), Some(segment)) if open.starts_with('{') => parts.push(segment),
+            (Some(fixed), Some(segment)) if fixed == segment => {}
+            _ => return None,
+        }
+    }
+}
 
 impl Pages {
     /// Answers a request.
     pub fn answer(&self, request: &Request) -> Response {
-        for (path, _, answer) in ENDPOINTS {
-            if request.path == *path {
-                return answer(self);
+        for (template, _, answer) in ENDPOINTS {
+            if let Some(parts) = open_parts(template, &request.path) {
+                return answer(self, request, &parts).unwrap_or_else(api::Refusal::into_response);
             }
         }
         Response::not_found()
@@ -59,17 +99,21 @@ impl Pages {
         }
     }
 
-    fn health(&self) -> Response {
+    /// Why the daemon is not healthy, if it is not.
+    pub fn problem(&self) -> Option<String> {
         let (watch, worker) = self.hub.silence();
         if watch > self.watch_patience {
-            let text = format!("watching stopped {} s ago\n", watch.as_secs());
-            return Response::text(text).with_status(503);
+            return Some(format!("watching stopped {} s ago", watch.as_secs()));
         }
-        if worker > self.scan_patience {
-            let text = format!("scanning stopped {} s ago\n", worker.as_secs());
-            return Response::text(text).with_status(503);
+        (worker > self.scan_patience)
+            .then(|| format!("scanning stopped {} s ago", worker.as_secs()))
+    }
+
+    fn health(&self) -> Response {
+        match self.problem() {
+            Some(problem) => Response::text(format!("{problem}\n")).with_status(503),
+            None => Response::text("ok\n"),
         }
-        Response::text("ok\n")
     }
 
     fn ready(&self) -> Response {
@@ -80,7 +124,8 @@ impl Pages {
         }
     }
 
-    fn landing(&self) -> Response {
+    /// The live page. What it shows first comes with it, for those without scripts as a table.
+    fn page(&self) -> Response {
         let mut rows = String::new();
         for (run, view) in self.hub.shown_runs() {
             rows.push_str(&row(&run, &view));
@@ -88,21 +133,33 @@ impl Pages {
         if rows.is_empty() {
             rows.push_str("<tr><td colspan=7 class=quiet>no run yet; waiting for the first checkpoint</td></tr>");
         }
-        let scanning = match self.hub.scanning() {
-            Some(checkpoint) => format!("scanning {}", escape(&checkpoint)),
-            None => "idle".to_string(),
-        };
         let mut links = String::new();
-        for (path, about, _) in ENDPOINTS.iter().skip(1) {
-            let _ = write!(links, "<li><a href=\"{path}\">{path}</a> {about}</li>");
+        for (path, about, _) in ENDPOINTS {
+            if let Some(about) = about {
+                let _ = write!(links, "<a href=\"{path}\" title=\"{about}\">{path}</a>");
+            }
         }
-        Response::html(format!(
-            include_str!("landing.html"),
-            version = env!("CARGO_PKG_VERSION"),
-            scanning = scanning,
-            rows = rows,
-            links = links,
-        ))
+        let mut page = String::new();
+        let mut rest = include_str!("page/page.html");
+        // In one pass: what comes from data may hold what looks like a place for something else.
+        while let Some((before, after)) = rest.split_once("{{") {
+            page.push_str(before);
+            let (name, after) = after.split_once("}}").unwrap_or((after, ""));
+            page.push_str(match name {
+                "css" => include_str!("page/page.css"),
+                "js" => include_str!("page/page.js"),
+                "version" => env!("CARGO_PKG_VERSION"),
+                "links" => &links,
+                "rows" => &rows,
+                _ => "",
+            });
+            if name == "initial" {
+                page.push_str(&api::embedded(self));
+            }
+            rest = after;
+        }
+        page.push_str(rest);
+        Response::html(page).with_header("cache-control", "no-store")
     }
 }
 
@@ -159,6 +216,8 @@ mod tests {
     fn pages() -> Pages {
         let hub = Arc::new(Hub::default());
         Pages {
+            runs: crate::api::tests::no_runs(&hub),
+            samples: Box::new(crate::api::tests::Few),
             metrics: Arc::new(Metrics::new(hub.clone()).unwrap()),
             hub,
             watch_patience: Duration::from_secs(60),
@@ -193,10 +252,23 @@ mod tests {
     #[test]
     fn names_from_data_cannot_become_markup() {
         let pages = pages();
-        pages
-            .hub
-            .update_run("<script>", |view| view.last_error = "\"><b>".to_string());
+        let bare = get(&pages, "/").body().len();
+        pages.hub.update_run("</script><i>{{js}}", |view| {
+            view.last_error = "\"><b>".to_string()
+        });
         let page = String::from_utf8(get(&pages, "/").body().to_vec()).unwrap();
-        assert!(!page.contains("<script>") && !page.contains("<b>"));
+        assert!(!page.contains("<i>") && !page.contains("<b>"), "{page}");
+        assert!(page.contains("\\u003c/script>\\u003ci>{{js}}"));
+        assert!(page.len() < bare + 2000, "the script is in it twice");
+    }
+
+    #[test]
+    fn open_parts_are_single_segments() {
+        let parts = |path| open_parts("/runs/{run}/x", path);
+        assert_eq!(parts("/runs/my run/x"), Some(vec!["my run"]));
+        assert_eq!(parts("/runs//x"), Some(vec![""]));
+        for other in ["/runs/a/b/x", "/runs/a", "/runs/a/x/", "/x", "/runs/a/y"] {
+            assert_eq!(parts(other), None, "{other}");
+        }
     }
 }

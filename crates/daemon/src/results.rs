@@ -185,6 +185,26 @@ pub fn write_suspects(path: &Path, suspects: &[Suspect]) -> Result<(), DaemonErr
     Ok(write_atomic(path, &csv_bytes(suspects, path)?)?)
 }
 
+/// Reads the suspects of a scan back, in their order.
+///
+/// # Errors
+///
+/// A file that cannot be read or is no list of suspects.
+pub fn read_suspects(paths: &Paths) -> Result<Vec<Suspect>, DaemonError> {
+    let path = paths.suspects_jsonl();
+    let failed = |message: String| DaemonError::Read {
+        path: path.clone(),
+        message,
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    let mut suspects = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let suspect = serde_json::from_str(line);
+        suspects.push(suspect.map_err(|error| failed(format!("line {}: {error}", number + 1)))?);
+    }
+    Ok(suspects)
+}
+
 /// The scores of all samples.
 pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<SampleScore> {
     let Some(channel) = evidence.channels.first() else {

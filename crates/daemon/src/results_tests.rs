@@ -127,6 +127,7 @@ fn suspects_come_most_suspicious_first_and_are_read_back() {
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
     assert_eq!(back, suspects);
+    assert_eq!(read_suspects(&paths).unwrap(), suspects);
     // As the README has it; the CSV file has no such column.
     let line = &lines(&paths.suspects_jsonl())[0];
     assert!(line.starts_with("{\"id\":"), "{line}");
@@ -184,4 +185,16 @@ fn a_directory_that_cannot_be_made_is_named() {
         .unwrap_err()
         .to_string();
     assert!(message.contains("scans"), "{message}");
+}
+
+#[test]
+fn a_list_that_cannot_be_read_is_an_error_with_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = Paths::new(dir.path(), 1, 1);
+    let missing = read_suspects(&paths).unwrap_err().to_string();
+    assert!(missing.contains("suspects.jsonl"), "{missing}");
+    std::fs::create_dir_all(dir.path().join("scans")).unwrap();
+    std::fs::write(paths.suspects_jsonl(), "{\"id\":1}\n").unwrap();
+    let broken = read_suspects(&paths).unwrap_err().to_string();
+    assert!(broken.contains("line 1"), "{broken}");
 }

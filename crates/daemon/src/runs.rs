@@ -8,7 +8,9 @@ use mirrorwatch_influence::{Estimator, Labels};
 use sha2::{Digest, Sha256};
 
 use crate::hub::Hub;
+use crate::results::{self, Paths, Suspect};
 use crate::store::{Entry, RunState, set_aside};
+use crate::summary::Summary;
 
 /// The state of one run behind its lock.
 pub type SharedState = Arc<Mutex<RunState>>;
@@ -69,10 +71,33 @@ impl Runs {
         }
         let loaded = self.load(run);
         let last = loaded.summaries.last().cloned().map(Arc::new);
-        self.hub.update_run(run, |view| view.summary = last);
+        let suspects = last.as_deref().map(|summary| self.suspects_of(summary));
+        self.hub.update_run(run, |view| {
+            view.summary = last;
+            view.suspects = Arc::new(suspects.unwrap_or_default());
+        });
         let state = Arc::new(Mutex::new(loaded));
         states.insert(run.to_string(), state.clone());
         state
+    }
+
+    /// The state of a run that has been opened.
+    pub fn opened(&self, run: &str) -> Option<SharedState> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(run).cloned()
+    }
+
+    /// The suspects that were written with a summary. Without their file, which may have been taken away, the
+    /// next scan has them again.
+    fn suspects_of(&self, summary: &Summary) -> Vec<Suspect> {
+        let paths = Paths::new(&self.directory(&summary.run), summary.epoch, summary.step);
+        results::read_suspects(&paths).unwrap_or_else(|error| {
+            tracing::warn!(
+                run = summary.run,
+                "no suspects are shown until the next scan: {error}"
+            );
+            Vec::new()
+        })
     }
 
     fn load(&self, run: &str) -> RunState {

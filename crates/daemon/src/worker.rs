@@ -252,6 +252,7 @@ impl<T: Task> Worker<T> {
         self.runs.save(&job.run);
         self.hub.update_run(&job.run, |view| {
             view.summary = Some(Arc::new(summary.clone()));
+            view.suspects = Arc::new(suspects);
             view.last_error.clear();
         });
         if written.is_ok() {

@@ -1,6 +1,7 @@
 //! One connection: its requests, its time, and the way to the handler.
 
 use crate::clock::{Clock, Timed};
+use crate::events::Stream;
 use crate::limits::Limits;
 use crate::request::{Method, Request};
 use crate::response::{Response, WireBody};
@@ -18,7 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -36,12 +37,16 @@ pub(crate) struct Shared {
     /// One for each handler that may run. A permit travels with its handler and not with the
     /// request, so that handlers whose clients have gone still count.
     pub(crate) permits: Arc<Semaphore>,
+    /// One for each stream of events that may be open.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 /// An answer, and whether the connection must end with it.
 struct Answer {
     response: Response,
     close: bool,
+    /// A place among the open streams, for a response that is one.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
@@ -49,6 +54,7 @@ impl Answer {
         Answer {
             response,
             close: false,
+            place: None,
         }
     }
 
@@ -57,6 +63,7 @@ impl Answer {
         Answer {
             response: Response::text(text).with_status(status),
             close: true,
+            place: None,
         }
     }
 }
@@ -78,15 +85,25 @@ pub(crate) async fn serve<S>(
     let clock = Clock::new(&shared.limits);
     let limits = &shared.limits;
     let io = TokioIo::new(Timed::new(socket, clock.clone()));
+    let stopped = stop.clone();
     let service = service_fn(|request| {
         let shared = Rc::clone(&shared);
         let clock = clock.clone();
+        let stop = stopped.clone();
         async move {
             clock.handling();
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
             let answer = answer(&shared, remote, request).await;
             clock.responding(answer.close);
-            Ok::<hyper::Response<WireBody>, Infallible>(answer.response.into_wire(answer.close))
+            let changes = answer.response.listens_to();
+            let stream = changes.zip(answer.place).map(|(changes, permit)| Stream {
+                changes,
+                stop,
+                idle_timeout: shared.limits.idle_timeout,
+                _permit: permit,
+            });
+            let wire = answer.response.into_wire(answer.close, stream);
+            Ok::<hyper::Response<WireBody>, Infallible>(wire)
         }
     });
     let connection = http1::Builder::new()
@@ -141,6 +158,7 @@ async fn answer(shared: &Shared, remote: SocketAddr, request: hyper::Request<Inc
             return Answer {
                 response,
                 close: !body.is_end_stream(),
+                place: None,
             };
         }
     };
@@ -149,9 +167,26 @@ async fn answer(shared: &Shared, remote: SocketAddr, request: hyper::Request<Inc
     }
     let (path, query) = (head.uri.path(), head.uri.query());
     match Request::from_parts(method, path, query, head.headers, remote) {
-        Ok(request) => Answer::keep(run_handler(shared, request).await),
+        Ok(request) => in_its_place(shared, method, run_handler(shared, request).await),
         Err(reason) => Answer::keep(Response::text(format!("{reason}\n")).with_status(400)),
     }
+}
+
+/// Gives a stream of events its place, or refuses it: those that stay must not take the places of those
+/// that come and go.
+fn in_its_place(shared: &Shared, method: Method, response: Response) -> Answer {
+    let mut answer = Answer::keep(response);
+    if method == Method::Get && answer.response.listens_to().is_some() {
+        match Arc::clone(&shared.streams).try_acquire_owned() {
+            Ok(place) => answer.place = Some(place),
+            Err(_) => {
+                answer.response = Response::text("too many open streams\n")
+                    .with_status(503)
+                    .with_header("retry-after", "30");
+            }
+        }
+    }
+    answer
 }
 
 /// Reads and forgets a body, so that the connection can be used again; or refuses it.

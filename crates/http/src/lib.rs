@@ -51,6 +51,7 @@ mod accept;
 mod clock;
 mod connection;
 mod error;
+mod events;
 mod limits;
 mod request;
 mod response;
@@ -58,6 +59,7 @@ mod server;
 mod signal;
 
 pub use error::HttpError;
+pub use events::Changes;
 pub use limits::Limits;
 pub use request::{Method, Request};
 pub use response::Response;

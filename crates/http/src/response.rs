@@ -1,10 +1,12 @@
-use http_body_util::combinators::BoxBody;
+use crate::events::{Changes, Stream};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{StatusCode, http};
 use std::convert::Infallible;
 use std::fmt::Write;
+use tokio::sync::watch;
 
 /// Everything from the page itself, nothing from elsewhere. Inline style and script are allowed
 /// because the pages are single documents without assets beside them.
@@ -22,12 +24,14 @@ const FRAMING: [HeaderName; 5] = [
 ];
 
 /// What goes over the wire; boxed so that a body that is not in memory needs no new type.
-pub(crate) type WireBody = BoxBody<Bytes, Infallible>;
+pub(crate) type WireBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// The sources a body can have. A stream of events would be another variant.
+/// The sources a body can have.
 #[derive(Debug, Clone)]
 enum Body {
     Full(Bytes),
+    /// An open end: an event each time the number changes.
+    Events(watch::Receiver<u64>),
 }
 
 /// A page, as the handler returns it.
@@ -68,6 +72,19 @@ impl Response {
     /// A page of JSON that is already serialised.
     pub fn json(body: impl Into<String>) -> Response {
         Response::bytes("application/json", body.into())
+    }
+
+    /// A stream of server-sent events, one named `change` at once and one each time `changes` does.
+    ///
+    /// It ends when the client goes or the server stops. At most half of
+    /// [`Limits::max_connections`](crate::Limits::max_connections) can be streams; further ones get a 503.
+    pub fn events(changes: &Changes) -> Response {
+        let mut response = Response::bytes("text/event-stream", Bytes::new())
+            .with_header("cache-control", "no-store")
+            // Some proxies hold back what they take for a page that is not complete.
+            .with_header("x-accel-buffering", "no");
+        response.body = Body::Events(changes.listen());
+        response
     }
 
     /// A 404 with a line of text.
@@ -157,6 +174,15 @@ impl Response {
     pub fn body(&self) -> &[u8] {
         match &self.body {
             Body::Full(bytes) => bytes,
+            Body::Events(_) => &[],
+        }
+    }
+
+    /// What a stream of events listens to; none for a page.
+    pub(crate) fn listens_to(&self) -> Option<watch::Receiver<u64>> {
+        match &self.body {
+            Body::Full(_) => None,
+            Body::Events(changes) => Some(changes.clone()),
         }
     }
 
@@ -170,13 +196,16 @@ impl Response {
     /// # Arguments
     ///
     /// * `close` - tell the client that the connection ends here.
-    pub(crate) fn into_wire(self, close: bool) -> http::Response<WireBody> {
+    /// * `stream` - the stream of events that is its body, if it is one.
+    pub(crate) fn into_wire(self, close: bool, stream: Option<Stream>) -> http::Response<WireBody> {
         if let Some(fault) = &self.fault {
             tracing::error!(fault, "the handler returned a response that cannot be sent");
-            return Response::internal_error().into_wire(close);
+            return Response::internal_error().into_wire(close, None);
         }
-        let body = match self.body {
-            Body::Full(bytes) => Full::new(bytes).boxed(),
+        let body = match (self.body, stream) {
+            (Body::Full(bytes), _) => Full::new(bytes).boxed_unsync(),
+            (Body::Events(_), Some(stream)) => stream.into_body(),
+            (Body::Events(_), None) => Full::default().boxed_unsync(),
         };
         let mut wire = http::Response::new(body);
         *wire.status_mut() = self.status;
@@ -207,7 +236,7 @@ mod tests {
             Response::text("x").with_status(1000),
         ];
         for response in bad {
-            assert_eq!(response.into_wire(false).status(), 500);
+            assert_eq!(response.into_wire(false, None).status(), 500);
         }
     }
 
@@ -224,7 +253,7 @@ mod tests {
     #[test]
     fn a_header_replaces_the_default() {
         let page = Response::html("<p>").with_header("Content-Security-Policy", "default-src *");
-        let wire = page.into_wire(true);
+        let wire = page.into_wire(true, None);
         assert_eq!(
             wire.headers()
                 .get_all("content-security-policy")

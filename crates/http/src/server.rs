@@ -87,11 +87,13 @@ impl Server {
             };
             let _ = report.send(Ok(()));
             let permits = Arc::new(Semaphore::new(self.limits.max_handlers));
+            let streams = Arc::new(Semaphore::new(self.limits.max_connections.div_ceil(2)));
             let shared = Shared {
                 handler,
                 limits: self.limits,
                 counters: thread_counters,
                 permits,
+                streams,
             };
             let drain = move || thread_drain.get().copied().unwrap_or_default();
             let connections = LocalSet::new();

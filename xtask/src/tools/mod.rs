@@ -8,6 +8,7 @@ mod alertmanager;
 mod apt;
 mod chromium;
 mod locate;
+mod playwright;
 mod prometheus;
 
 use std::fmt;
@@ -16,7 +17,12 @@ use std::path::PathBuf;
 pub use locate::{Store, locate};
 
 /// Every tool there is.
-pub const TOOLS: &[Tool] = &[prometheus::TOOL, alertmanager::TOOL, chromium::TOOL];
+pub const TOOLS: &[Tool] = &[
+    prometheus::TOOL,
+    alertmanager::TOOL,
+    chromium::TOOL,
+    playwright::TOOL,
+];
 
 /// A component of the tests.
 pub struct Tool {

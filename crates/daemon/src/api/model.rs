@@ -1,0 +1,188 @@
+//! What the API answers, as JSON objects. Times are Unix seconds.
+
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+use crate::history::Point;
+use crate::hub::RunView;
+use crate::results::Suspect;
+use crate::samples::Samples;
+use crate::summary::Summary;
+
+/// The sidecar and its runs.
+#[derive(Serialize)]
+pub struct RunList {
+    /// The sidecar.
+    pub sidecar: Sidecar,
+    /// Its runs by name.
+    pub runs: Vec<Run>,
+}
+
+/// The sidecar itself.
+#[derive(Serialize)]
+pub struct Sidecar {
+    /// Its version.
+    pub version: &'static str,
+    /// Whether the directory was listed once.
+    pub ready: bool,
+    /// What is wrong with it, as `/healthz` says it; null when nothing is.
+    pub problem: Option<String>,
+    /// Whether there are pictures of training samples.
+    pub previews: bool,
+    /// The checkpoint that is being scanned.
+    pub scanning: Option<String>,
+    /// How long ago the watching loop was last alive.
+    pub watch_silence_seconds: f64,
+    /// How long ago the scanning loop was last alive.
+    pub scan_silence_seconds: f64,
+}
+
+/// A run.
+#[derive(Serialize)]
+pub struct Run {
+    /// Its name.
+    pub run: String,
+    /// `running`, or `finished` when its training said so.
+    pub state: &'static str,
+    /// When it was last heard of.
+    pub updated: Option<f64>,
+    /// What went wrong last; null when the last checkpoint was scanned.
+    pub last_error: Option<String>,
+    /// The current count and its guarantee in words.
+    pub in_words: Option<String>,
+    /// The last scan; null when there was none.
+    #[serde(serialize_with = "shared")]
+    pub summary: Option<Arc<Summary>>,
+}
+
+fn shared<S: Serializer>(summary: &Option<Arc<Summary>>, to: S) -> Result<S::Ok, S::Error> {
+    summary.as_deref().serialize(to)
+}
+
+impl Run {
+    /// A run as it is known.
+    pub fn new(run: &str, view: &RunView) -> Self {
+        Self {
+            run: run.to_string(),
+            state: if view.finished { "finished" } else { "running" },
+            updated: (view.updated > 0.0).then_some(view.updated),
+            last_error: (!view.last_error.is_empty()).then(|| view.last_error.clone()),
+            in_words: view.summary.as_deref().map(Summary::sentence),
+            summary: view.summary.clone(),
+        }
+    }
+}
+
+/// The scans of a run.
+#[derive(Serialize)]
+pub struct Curve<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// In the order of the scans.
+    pub points: Vec<CurvePoint>,
+}
+
+/// One scan in numbers, named as in the summary.
+#[derive(Serialize)]
+pub struct CurvePoint {
+    epoch: u64,
+    step: u64,
+    scanned_time: f64,
+    train_loss: Option<f64>,
+    probe_loss: f64,
+    probe_accuracy: f64,
+    suspects: usize,
+    memorised_suspects: usize,
+    hard_suspects: usize,
+    noise_ratio_lower_bound: f64,
+    noise_ratio_estimate: f64,
+    canaries: usize,
+    canaries_found: usize,
+    scan_seconds: f64,
+    /// Whether nobody was named, for a reason that the summary gives.
+    refused: bool,
+}
+
+impl CurvePoint {
+    /// The numbers of a summary.
+    pub fn new(summary: &Summary) -> Self {
+        Self {
+            epoch: summary.epoch,
+            step: summary.step,
+            scanned_time: summary.scanned_time,
+            train_loss: summary.train_loss,
+            probe_loss: summary.probe_loss,
+            probe_accuracy: summary.probe_accuracy,
+            suspects: summary.suspects,
+            memorised_suspects: summary.memorised_suspects,
+            hard_suspects: summary.hard_suspects,
+            noise_ratio_lower_bound: summary.noise_ratio_lower_bound,
+            noise_ratio_estimate: summary.noise_ratio_estimate,
+            canaries: summary.canaries,
+            canaries_found: summary.canaries_found,
+            scan_seconds: summary.scan_seconds,
+            refused: summary.refusal.is_some(),
+        }
+    }
+}
+
+/// A part of a run's suspects.
+#[derive(Serialize)]
+pub struct SuspectList<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Epoch of the checkpoint at which they were counted.
+    pub epoch: Option<u64>,
+    /// Optimizer step of that checkpoint.
+    pub step: Option<u64>,
+    /// All suspects of the run.
+    pub total: usize,
+    /// Those that match the request.
+    pub matching: usize,
+    /// How many of the matching ones come before the first in this answer.
+    pub offset: usize,
+    /// Most suspicious first.
+    pub suspects: Vec<SuspectView>,
+}
+
+/// A suspect with the names of its classes.
+#[derive(Serialize)]
+pub struct SuspectView {
+    #[serde(flatten)]
+    suspect: Suspect,
+    given_name: String,
+    suggested_name: String,
+}
+
+impl SuspectView {
+    /// A suspect among these samples.
+    pub fn new(suspect: &Suspect, samples: &dyn Samples) -> Self {
+        Self {
+            suspect: suspect.clone(),
+            given_name: samples.class_name(suspect.given),
+            suggested_name: samples.class_name(suspect.suggested as usize),
+        }
+    }
+}
+
+/// A training sample.
+#[derive(Serialize)]
+pub struct Sample<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// Its position in the training set.
+    pub index: usize,
+    /// Its name.
+    pub id: String,
+    /// Its given label.
+    pub given: usize,
+    /// The name of that class.
+    pub given_name: String,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// What is said against it; null when it is no suspect.
+    pub suspect: Option<SuspectView>,
+    /// How it fared at the checkpoints so far.
+    pub history: Vec<Point>,
+}

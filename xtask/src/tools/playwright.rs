@@ -1,0 +1,68 @@
+//! Playwright-core, which drives Chromium, from npm. It brings no browser of its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Program, Store, Tool};
+
+/// The package: one archive without dependencies.
+const PACKAGE: &str = "playwright-core@1.65.1";
+/// Its program within the store, relative to `usr/bin`.
+const PROGRAM: &str = "../lib/playwright/node_modules/playwright-core/cli.js";
+
+/// Drives the page in Chromium.
+pub const TOOL: Tool = Tool {
+    name: "playwright",
+    about: "drives the live page in Chromium",
+    by_default: true,
+    programs: &[Program {
+        name: "playwright-core",
+        variable: "MIRRORWATCH_PLAYWRIGHT",
+    }],
+    fetch,
+};
+
+fn fetch(store: &Store) -> Result<String, String> {
+    // Without them it would be of no use.
+    for (program, package) in [("node", "nodejs"), ("npm", "npm"), ("chromium", "chromium")] {
+        let found = Command::new(program).arg("--version").output();
+        if !found.is_ok_and(|output| output.status.success()) {
+            return Err(format!(
+                "it needs {program}, which only the machine's package manager can install; run apt-get install {package}"
+            ));
+        }
+    }
+    let root = store.root();
+    let (bin, library) = (root.join("usr/bin"), root.join("usr/lib/playwright"));
+    let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
+    fs::create_dir_all(&bin).map_err(told)?;
+    fs::create_dir_all(&library).map_err(told)?;
+    let output = Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
+        .args(["--no-save", "--prefix"])
+        .args([library.as_os_str(), PACKAGE.as_ref()])
+        .output()
+        .map_err(|error| format!("cannot start npm: {error}"))?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let line = text.lines().next().unwrap_or_default();
+        return Err(format!("npm cannot install {PACKAGE}: {line}"));
+    }
+    link(Path::new(PROGRAM), &bin.join("playwright-core")).map_err(told)?;
+    Ok(PACKAGE.to_owned())
+}
+
+#[cfg(unix)]
+fn link(original: &Path, link: &Path) -> std::io::Result<()> {
+    // What an interrupted run left.
+    let _ = fs::remove_file(link);
+    std::os::unix::fs::symlink(original, link)
+}
+
+#[cfg(not(unix))]
+fn link(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::Error::other(
+        "only done where there are symbolic links",
+    ))
+}
