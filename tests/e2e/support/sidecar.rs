@@ -25,9 +25,16 @@ impl<'a> Watch<'a> {
             state: state.to_path_buf(),
             // Waiting checkpoints do not give way unless a test wants them to. One thread: tests run
             // beside each other, and then all sidecars compute in the same order.
-            more: ["--queue", "1000", "--threads", "1"]
-                .map(String::from)
-                .to_vec(),
+            more: [
+                "--queue",
+                "1000",
+                "--threads",
+                "1",
+                "--listen",
+                "127.0.0.1:0",
+            ]
+            .map(String::from)
+            .to_vec(),
         }
     }
 
@@ -48,9 +55,7 @@ impl<'a> Watch<'a> {
             .args(self.place.data.arguments());
         command.arg("--root").arg(self.place.root());
         command.arg("--state").arg(&self.state);
-        command
-            .args(["--listen", "127.0.0.1:0", "--listen-file"])
-            .arg(listen_file);
+        command.arg("--listen-file").arg(listen_file);
         command.arg("--write-scores").args(&self.more);
         command
     }

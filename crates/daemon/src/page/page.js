@@ -2,7 +2,7 @@
 // The live page. Everything shown comes from the JSON API; names and messages come from data, so nothing is ever
 // put into the document as markup.
 
-const PAGE = 60; // suspects fetched at a time
+const PAGE = 120; // suspects fetched at a time
 const MOST = 1000; // suspects the API gives at a time
 const main = document.getElementById('main');
 const dialog = document.getElementById('sample');
@@ -116,7 +116,7 @@ function numbers(summary) {
     tile('estimate', percent(summary.noise_ratio_estimate), 'the best guess of that share'),
     tile('learnt by heart', String(summary.memorised_suspects), 'suspects whose given label the model predicts by now'),
     tile('rather hard', String(summary.hard_suspects), 'suspects that are more likely hard and right than wrong'),
-    tile(`at epoch ${summary.epoch}`, percent(summary.probe_accuracy), 'probe accuracy at this checkpoint'));
+    tile(`probe accuracy, epoch ${summary.epoch}`, percent(summary.probe_accuracy), 'probe accuracy at this checkpoint'));
 }
 
 function toggle(filter) {
@@ -197,12 +197,20 @@ function picture(index) {
   return el('img', { alt: '', loading: 'lazy', decoding: 'async', width: 112, height: 112, src: path('samples', index, 'preview') });
 }
 
-function gallery(run) {
+/** Brings the gallery up to date, from this suspect on. */
+function gallery(run, from = 0) {
   const grid = document.getElementById('gallery') ?? el('div', { id: 'gallery', onkeydown: move });
-  const wanted = state.suspects.map(suspect => tileOf(suspect, run));
-  // Only what changes place is touched: an update neither flickers nor takes the focus away.
-  wanted.forEach((tile, i) => { if (grid.children[i] !== tile) grid.insertBefore(tile, grid.children[i] ?? null); });
-  while (grid.children.length > wanted.length) grid.lastChild.remove();
+  const wanted = state.suspects.slice(from).map(suspect => tileOf(suspect, run));
+  if (from === grid.childElementCount) grid.append(...wanted);
+  else {
+    // Only what changes place is touched: an update neither flickers nor takes the focus away.
+    let here = grid.children[from] ?? null;
+    for (const tile of wanted) {
+      if (here === tile) here = here.nextElementSibling;
+      else grid.insertBefore(tile, here);
+    }
+    while (here) { const next = here.nextElementSibling; here.remove(); here = next; }
+  }
   return grid;
 }
 
@@ -289,8 +297,9 @@ function draw() {
 
 const watcher = new IntersectionObserver(entries => {
   if (entries.some(entry => entry.isIntersecting) && state.suspects.length < state.matching && !state.loading) {
+    const before = state.suspects.length;
     loadSuspects(true).then(() => {
-      gallery(place().run);
+      gallery(place().run, state.suspects.length > before ? before : 0);
       const text = document.getElementById('matching');
       if (text) text.textContent = matching();
       // Tells again if there is still room.
@@ -298,7 +307,7 @@ const watcher = new IntersectionObserver(entries => {
       if (more) { watcher.unobserve(more); watcher.observe(more); }
     });
   }
-}, { rootMargin: '600px' });
+}, { rootMargin: '1500px' });
 
 /** Fetches suspects: the next ones, or those that are shown, anew. */
 async function loadSuspects(further) {
