@@ -22,6 +22,20 @@ impl Server {
     /// Alerts fire at once: their `for:` is left out, so that what fires here for a moment is seen, too.
     #[track_caller]
     pub fn start(directory: &Path, target: &str) -> Self {
+        Self::start_with(directory, target, "")
+    }
+
+    /// As [`start`](Self::start), and sends its alerts to this Alertmanager.
+    #[track_caller]
+    pub fn start_alerting(directory: &Path, target: &str, alertmanager: &str) -> Self {
+        let alerting = format!(
+            "alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n"
+        );
+        Self::start_with(directory, target, &alerting)
+    }
+
+    #[track_caller]
+    fn start_with(directory: &Path, target: &str, alerting: &str) -> Self {
         let rules = read(RULES);
         let lines = rules
             .lines()
@@ -30,7 +44,7 @@ impl Server {
         fs::write(directory.join("rules.yml"), rules.join("\n")).unwrap();
         let config = directory.join("prometheus.yml");
         let text = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\nscrape_configs:\n  - job_name: mirrorwatch\n    static_configs:\n      - targets: ['{target}']\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n{alerting}scrape_configs:\n  - job_name: mirrorwatch\n    static_configs:\n      - targets: ['{target}']\n"
         );
         fs::write(&config, text).unwrap();
         // Another process may take the port before Prometheus does; then it is another one's turn.

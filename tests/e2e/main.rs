@@ -6,6 +6,7 @@
 //! left out by name where there is none.
 #![allow(clippy::unwrap_used)]
 
+mod alertmanager_webhook;
 mod bad_checkpoints;
 mod bad_data;
 mod bad_places;

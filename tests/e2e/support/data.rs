@@ -127,6 +127,12 @@ impl Data {
         self.trusted.clear();
     }
 
+    /// Makes every label of the training set right.
+    pub fn correct(&mut self) {
+        self.given.clone_from(&self.truth);
+        write_labels(self.file("train-labels"), &self.given, Packing::Plain).unwrap();
+    }
+
     /// Makes every label of the probe wrong whose position is a multiple of `step`.
     pub fn spoil_probe(&self, step: usize) {
         let mut probe = labels(PROBE);

@@ -11,3 +11,4 @@ pub mod scrape;
 pub mod sidecar;
 pub mod trainer;
 pub mod wait;
+pub mod webhook;
