@@ -1,4 +1,4 @@
-//! A small hardened HTTP/1 server for read-only pages: metrics, health checks and a landing page.
+//! A small hardened HTTP/1 server for read-only pages: metrics, health checks, JSON and a live page.
 //!
 //! One thread runs one current-thread runtime; callers see only blocking functions and a plain
 //! handler from [`Request`] to [`Response`]. The server assumes that its clients may be broken or
