@@ -27,6 +27,7 @@ mod prometheus_server;
 mod refusals;
 mod restarts;
 mod scan;
+mod schemathesis_api;
 mod support;
 mod watching;
 mod when;

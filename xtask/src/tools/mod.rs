@@ -10,9 +10,10 @@ mod chromium;
 mod locate;
 mod playwright;
 mod prometheus;
+mod schemathesis;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use locate::{Store, locate};
 
@@ -22,6 +23,7 @@ pub const TOOLS: &[Tool] = &[
     alertmanager::TOOL,
     chromium::TOOL,
     playwright::TOOL,
+    schemathesis::TOOL,
 ];
 
 /// A component of the tests.
@@ -44,6 +46,20 @@ pub struct Program {
     pub name: &'static str,
     /// The environment variable that tells its path, to the tests and to us.
     pub variable: &'static str,
+}
+
+/// Puts a symbolic link to `original` at `link`, in place of what an interrupted run may have left there.
+#[cfg(unix)]
+fn link(original: &Path, link: &Path) -> std::io::Result<()> {
+    let _ = std::fs::remove_file(link);
+    std::os::unix::fs::symlink(original, link)
+}
+
+#[cfg(not(unix))]
+fn link(_: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::Error::other(
+        "only done where there are symbolic links",
+    ))
 }
 
 /// A tool that is there.

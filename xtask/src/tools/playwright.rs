@@ -49,20 +49,6 @@ fn fetch(store: &Store) -> Result<String, String> {
         let line = text.lines().next().unwrap_or_default();
         return Err(format!("npm cannot install {PACKAGE}: {line}"));
     }
-    link(Path::new(PROGRAM), &bin.join("playwright-core")).map_err(told)?;
+    super::link(Path::new(PROGRAM), &bin.join("playwright-core")).map_err(told)?;
     Ok(PACKAGE.to_owned())
-}
-
-#[cfg(unix)]
-fn link(original: &Path, link: &Path) -> std::io::Result<()> {
-    // What an interrupted run left.
-    let _ = fs::remove_file(link);
-    std::os::unix::fs::symlink(original, link)
-}
-
-#[cfg(not(unix))]
-fn link(_: &Path, _: &Path) -> std::io::Result<()> {
-    Err(std::io::Error::other(
-        "only done where there are symbolic links",
-    ))
 }

@@ -123,11 +123,11 @@ pub fn curve(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
 /// `/api/v1/runs/{run}/suspects`: the suspects of the last scan, most suspicious first, a page at a time.
 pub fn suspects(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
     let (run, view) = shown(pages, parts)?;
-    let given: Option<usize> = number(request, "given")?;
-    let suggested: Option<u32> = number(request, "suggested")?;
+    let given = number(request, "given")?.map(|given| given as usize);
+    let suggested = number(request, "suggested")?;
     let source = request.query_value("source");
-    let offset = number(request, "offset")?.unwrap_or(0);
-    let limit = number(request, "limit")?.unwrap_or(DEFAULT_LIMIT);
+    let offset = number(request, "offset")?.unwrap_or(0) as usize;
+    let limit = number(request, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit as usize);
     if limit > MOST {
         return Err(Refusal::new(
             400,
@@ -219,14 +219,17 @@ fn position(pages: &Pages, text: Option<&str>) -> Result<usize, Refusal> {
 }
 
 /// A number of the query.
-fn number<N: std::str::FromStr>(request: &Request, name: &str) -> Result<Option<N>, Refusal> {
+fn number(request: &Request, name: &str) -> Result<Option<u32>, Refusal> {
     let Some(text) = request.query_value(name) else {
         return Ok(None);
     };
     text.parse().map(Some).map_err(|_| {
         Refusal::new(
             400,
-            format!("`{name}` is `{text}`: give a whole number, 0 or above"),
+            format!(
+                "`{name}` is `{text}`: give a whole number from 0 to {}",
+                u32::MAX
+            ),
         )
     })
 }

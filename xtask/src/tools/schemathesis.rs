@@ -1,0 +1,57 @@
+//! Schemathesis, which asks an API everything its description allows, from PyPI.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Program, Store, Tool};
+
+/// The package.
+const PACKAGE: &str = "schemathesis==4.32.5";
+
+/// Holds the JSON API against its description.
+pub const TOOL: Tool = Tool {
+    name: "schemathesis",
+    about: "holds the JSON API against its description",
+    by_default: true,
+    programs: &[Program {
+        name: "schemathesis",
+        variable: "MIRRORWATCH_SCHEMATHESIS",
+    }],
+    fetch,
+};
+
+fn fetch(store: &Store) -> Result<String, String> {
+    let root = store.root();
+    let (bin, library) = (root.join("usr/bin"), root.join("usr/lib/schemathesis"));
+    let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
+    fs::create_dir_all(&bin).map_err(told)?;
+    run(
+        "python3 -m venv",
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&library),
+    )?;
+    run(
+        "pip install",
+        Command::new(library.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(["--disable-pip-version-check", PACKAGE]),
+    )?;
+    let program = Path::new("../lib/schemathesis/bin/schemathesis");
+    super::link(program, &bin.join("schemathesis")).map_err(told)?;
+    Ok(PACKAGE.to_owned())
+}
+
+/// Runs a command; of one that fails, the last line it said.
+fn run(what: &str, command: &mut Command) -> Result<(), String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start {what}: {error}; is there a Python with venv?"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().last().unwrap_or_default();
+    Err(format!("{what} fails: {line}"))
+}
