@@ -28,6 +28,7 @@ mod refusals;
 mod restarts;
 mod scan;
 mod schemathesis_api;
+mod status;
 mod support;
 mod watching;
 mod when;

@@ -1,6 +1,7 @@
 //! The sidecar's command line, for any task.
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -11,6 +12,7 @@ use crate::daemon;
 use crate::error::DaemonError;
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, WatchArgs};
+use crate::status::{self, StatusArgs};
 
 /// Live label-noise alerting: watch a training run's checkpoints and count suspicious labels.
 #[derive(Debug, Parser)]
@@ -42,6 +44,20 @@ enum Command<A: Args> {
         /// Options of the scan.
         #[command(flatten)]
         scan: Box<OnceArgs>,
+    },
+    /// Ask a running sidecar what it knows
+    ///
+    /// Exit codes: 0 it is healthy, 1 it is not, 2 it cannot be reached.
+    Status(StatusArgs),
+    /// Print the completions of a shell, to be put where the shell looks for them
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Directory to write them to; made if it does not exist
+        directory: PathBuf,
     },
 }
 
@@ -95,7 +111,26 @@ where
                 Err(error) => fail(&error),
             }
         }
+        Command::Status(args) => report(status::run(&args)),
+        Command::Completions { shell } => {
+            let mut command = Cli::<A>::command();
+            let name = command.get_name().to_string();
+            clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+        Command::Man { directory } => report(manual(Cli::<A>::command(), &directory)),
     }
+}
+
+/// Writes a manual page per subcommand.
+fn manual(command: clap::Command, directory: &Path) -> Result<bool, DaemonError> {
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(command, directory))
+        .map(|()| true)
+        .map_err(|error| {
+            let path = directory.display();
+            DaemonError::Option(format!("cannot write the manual pages to {path}: {error}"))
+        })
 }
 
 fn report(result: Result<bool, DaemonError>) -> ExitCode {

@@ -43,6 +43,7 @@ pub mod results;
 mod runs;
 mod samples;
 pub mod sources;
+mod status;
 pub mod store;
 pub mod summary;
 mod watch;
