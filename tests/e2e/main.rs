@@ -23,4 +23,5 @@ mod restarts;
 mod scan;
 mod support;
 mod watching;
+mod web_config;
 mod when;

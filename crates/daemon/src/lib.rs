@@ -44,6 +44,7 @@ pub mod sources;
 pub mod store;
 pub mod summary;
 mod watch;
+mod web;
 mod worker;
 
 pub use cli::{NoArgs, sidecar, sidecar_with};

@@ -5,6 +5,7 @@ use crate::limits::Limits;
 use crate::request::{Method, Request};
 use crate::response::{Response, WireBody};
 use crate::server::Counters;
+use crate::web::gate::{self, Gate};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     /// One for each handler that may run. A permit travels with its handler and not with the
     /// request, so that handlers whose clients have gone still count.
     pub(crate) permits: Arc<Semaphore>,
+    /// Who may ask, if not everybody.
+    pub(crate) gate: Option<Gate>,
 }
 
 /// An answer, and whether the connection must end with it.
@@ -78,15 +81,24 @@ pub(crate) async fn serve<S>(
     let clock = Clock::new(&shared.limits);
     let limits = &shared.limits;
     let io = TokioIo::new(Timed::new(socket, clock.clone()));
-    let service = service_fn(|request| {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
         let shared = Rc::clone(&shared);
         let clock = clock.clone();
         async move {
             clock.handling();
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-            let answer = answer(&shared, remote, request).await;
+            let mut pass = gate::pass(shared.gate.as_ref(), remote, request.headers()).await;
+            let answer = match pass.refusal.take() {
+                Some(response) => Answer {
+                    response,
+                    close: !request.body().is_end_stream(),
+                },
+                None => answer(&shared, remote, request).await,
+            };
             clock.responding(answer.close);
-            Ok::<hyper::Response<WireBody>, Infallible>(answer.response.into_wire(answer.close))
+            let mut wire = answer.response.into_wire(answer.close);
+            pass.decorate(wire.headers_mut());
+            Ok::<hyper::Response<WireBody>, Infallible>(wire)
         }
     });
     let connection = http1::Builder::new()

@@ -9,5 +9,6 @@ pub mod refusal;
 pub mod results;
 pub mod scrape;
 pub mod sidecar;
+pub mod tls;
 pub mod trainer;
 pub mod wait;

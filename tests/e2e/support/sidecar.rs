@@ -49,7 +49,7 @@ impl<'a> Watch<'a> {
         command.arg("--root").arg(self.place.root());
         command.arg("--state").arg(&self.state);
         command
-            .args(["--listen", "127.0.0.1:0", "--listen-file"])
+            .args(["--web.listen-address", "127.0.0.1:0", "--listen-file"])
             .arg(listen_file);
         command.arg("--write-scores").args(&self.more);
         command
