@@ -26,7 +26,7 @@ fn an_address_that_cannot_be_listened_on() {
         command
             .arg("--root")
             .arg(place.root())
-            .args(["--listen", address]);
+            .args(["--web.allow-insecure", "--listen", address]);
         assert_refused(command, place.path(), parts);
     };
     refused(

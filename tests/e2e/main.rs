@@ -31,4 +31,5 @@ mod schemathesis_api;
 mod status;
 mod support;
 mod watching;
+mod web_config;
 mod when;

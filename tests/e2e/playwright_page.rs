@@ -187,7 +187,10 @@ fn the_page_follows_a_training_and_outlives_a_restart() {
             .unwrap()
             .contains("waiting for the sidecar")
     });
-    let mut sidecar = place.watch("state").with(&["--listen", &address]).start();
+    let mut sidecar = place
+        .watch("state")
+        .with(&["--web.listen-address", &address])
+        .start();
     let seen = browser.see("that it is back", |seen| {
         !seen["health"].as_str().unwrap().contains("waiting") && at_epoch(seen, 2)
     });

@@ -13,7 +13,7 @@ use crate::support::sidecar::get;
 use crate::support::wait::eventually;
 
 /// A Prometheus server of its own, which scrapes one target every second.
-struct Prometheus {
+pub struct Prometheus {
     process: Running,
     address: String,
 }
@@ -21,11 +21,17 @@ struct Prometheus {
 impl Prometheus {
     #[track_caller]
     fn start(directory: &Path, target: &str) -> Self {
+        Self::start_with(directory, target, "")
+    }
+
+    /// With further lines for the scrape's configuration, each indented by four spaces.
+    #[track_caller]
+    pub fn start_with(directory: &Path, target: &str, scrape: &str) -> Self {
         let config = directory.join("prometheus.yml");
         fs::write(
             &config,
             format!(
-                "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: mirrorwatch\n    static_configs:\n      - targets: ['{target}']\n"
+                "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: mirrorwatch\n    static_configs:\n      - targets: ['{target}']\n{scrape}"
             ),
         )
         .unwrap();
@@ -64,7 +70,7 @@ impl Prometheus {
 
     /// The values of an instant query, by the label `run`.
     #[track_caller]
-    fn query(&self, query: &str) -> Vec<(String, f64)> {
+    pub fn query(&self, query: &str) -> Vec<(String, f64)> {
         let url = format!(
             "http://{}/api/v1/query?query={}",
             self.address,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
-use mirrorwatch_http::{Server, wait_for_shutdown_signal};
+use mirrorwatch_http::wait_for_shutdown_signal;
 use mirrorwatch_influence::{Labels, Task};
 
 use crate::error::DaemonError;
@@ -21,6 +21,7 @@ use crate::runs::{Runs, fingerprint};
 use crate::samples::TaskSamples;
 use crate::sources::Sources;
 use crate::watch::{self, WatchOptions};
+use crate::web;
 use crate::worker::Worker;
 
 /// A scan that gives no sign of life for this long counts as hung.
@@ -38,6 +39,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// that cannot be written.
 pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let config = args.scan.config::<T>()?;
+    // Before the data, which may take a while: a mistake in it is told at once.
+    let web = web::load(args)?;
     let labels = Arc::new(Labels::read(&task)?);
     watch::prepare_root(&args.root)?;
     let state = args.state();
@@ -60,7 +63,8 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     ));
     let cancel = Arc::new(AtomicBool::new(false));
 
-    let server = Server::bind(&args.listen)?;
+    let server = web::bind(args, web.as_ref())?;
+    let scheme = web::scheme(web.as_ref());
     let task = Arc::new(task);
     let sources = Sources::read(task.as_ref(), labels.train.len());
     let pages = Pages {
@@ -74,10 +78,16 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         watch_patience: 3 * args.rescan() + Duration::from_secs(30),
         scan_patience: SCAN_PATIENCE,
     };
-    let handle = server.start(move |request| pages.answer(request))?;
+    let handle = server.start(move |request| {
+        if let Some(web) = &web {
+            let good = web.last_reload_successful();
+            pages.metrics.web_config_good.set(good.into());
+        }
+        pages.answer(request)
+    })?;
     let address = handle.local_addr();
     tracing::info!(
-        "watching {} ({} training, {} probe, {} trusted samples, {} classes); metrics on http://{address}/metrics",
+        "watching {} ({} training, {} probe, {} trusted samples, {} classes); metrics on {scheme}://{address}/metrics",
         args.root.display(),
         labels.train.len(),
         labels.probe.len(),

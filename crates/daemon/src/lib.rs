@@ -47,6 +47,7 @@ mod status;
 pub mod store;
 pub mod summary;
 mod watch;
+mod web;
 mod worker;
 
 pub use cli::{NoArgs, sidecar, sidecar_with};

@@ -62,6 +62,8 @@ pub struct Metrics {
     pub queued: IntGauge,
     /// Listings of the root directory.
     pub rescans: IntCounter,
+    /// Whether the web configuration was good when it was looked at last.
+    pub web_config_good: IntGauge,
 }
 
 impl Metrics {
@@ -121,6 +123,10 @@ impl Metrics {
                 "mirrorwatch_watch_rescans_total",
                 "Listings of the watched directory; events only hint at when to list.",
             )?,
+            web_config_good: IntGauge::new(
+                "mirrorwatch_web_config_last_reload_successful",
+                "1 unless the file of TLS and users, or one that it names, was no good when it was last looked at; the last good one stays in use.",
+            )?,
             registry,
             runs: Registry::new(),
         };
@@ -152,6 +158,10 @@ impl Metrics {
             .register(Box::new(self.scan_seconds.clone()))?;
         self.registry.register(Box::new(self.queued.clone()))?;
         self.registry.register(Box::new(self.rescans.clone()))?;
+        // Nothing has failed yet; without a file nothing ever will.
+        self.web_config_good.set(1);
+        self.registry
+            .register(Box::new(self.web_config_good.clone()))?;
         self.runs.register(Box::new(runs::Runs { hub, limits }))?;
         #[cfg(target_os = "linux")]
         self.registry.register(Box::new(

@@ -41,6 +41,7 @@ const OF_THE_PROCESS: &[&str] = &[
     "mirrorwatch_scan_duration_seconds",
     "mirrorwatch_queue_checkpoints",
     "mirrorwatch_watch_rescans_total",
+    "mirrorwatch_web_config_last_reload_successful",
     "mirrorwatch_build_info",
 ];
 
@@ -188,6 +189,7 @@ fn exports_zeroes_before_anything_happened() {
         "mirrorwatch_checkpoints_skipped_total{reason=\"superseded\"} 0",
         "mirrorwatch_checkpoint_failures_total{stage=\"load\"} 0",
         "mirrorwatch_queue_checkpoints 0",
+        "mirrorwatch_web_config_last_reload_successful 1",
     ] {
         assert!(text.contains(line), "{line} is missing from:\n{text}");
     }

@@ -101,9 +101,25 @@ pub struct WatchArgs {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Address of /metrics and the pages
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    /// Address of /metrics and the pages; one that is not loopback needs --web.config.file
+    #[arg(
+        long = "web.listen-address",
+        visible_alias = "listen",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9464"
+    )]
     pub listen: String,
+
+    /// File with TLS, users and headers, as Prometheus exporters have it; read again when it changes
+    ///
+    /// The format is docs/web-configuration.md of prometheus/exporter-toolkit; `promtool check web-config` checks
+    /// it. Only HTTP/1.1 is served, and TLS from 1.2.
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    pub web_config: Option<PathBuf>,
+
+    /// Let everybody read who reaches an address that is not loopback
+    #[arg(long = "web.allow-insecure")]
+    pub allow_insecure: bool,
 
     /// Write the address that is really listened on to this file (useful with port 0)
     #[arg(long, value_name = "FILE")]

@@ -1,8 +1,9 @@
 //! The accept loop: who gets in, and how the server comes to an end.
 
-use crate::connection::{Shared, serve};
+use crate::connection::Shared;
 use crate::limits::after;
 use crate::server::Counters;
+use crate::web::handshake::open;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,7 +54,7 @@ pub(crate) async fn run(
                     let _ = stream.set_nodelay(true);
                     let (shared, stop) = (Rc::clone(&shared), stop.clone());
                     connections.spawn_local(async move {
-                        serve(stream, remote, shared, stop).await;
+                        open(stream, remote, shared, stop).await;
                         drop(guard);
                     });
                 }

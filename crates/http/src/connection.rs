@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::request::{Method, Request};
 use crate::response::{Response, WireBody};
 use crate::server::Counters;
+use crate::web::gate::{self, Gate};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) permits: Arc<Semaphore>,
     /// One for each stream of events that may be open.
     pub(crate) streams: Arc<Semaphore>,
+    /// Who may ask, if not everybody.
+    pub(crate) gate: Option<Gate>,
 }
 
 /// An answer, and whether the connection must end with it.
@@ -86,14 +89,22 @@ pub(crate) async fn serve<S>(
     let limits = &shared.limits;
     let io = TokioIo::new(Timed::new(socket, clock.clone()));
     let stopped = stop.clone();
-    let service = service_fn(|request| {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
         let shared = Rc::clone(&shared);
         let clock = clock.clone();
         let stop = stopped.clone();
         async move {
             clock.handling();
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-            let answer = answer(&shared, remote, request).await;
+            let mut pass = gate::pass(shared.gate.as_ref(), remote, request.headers()).await;
+            let answer = match pass.refusal.take() {
+                Some(response) => Answer {
+                    response,
+                    close: !request.body().is_end_stream(),
+                    place: None,
+                },
+                None => answer(&shared, remote, request).await,
+            };
             clock.responding(answer.close);
             let changes = answer.response.listens_to();
             let stream = changes.zip(answer.place).map(|(changes, permit)| Stream {
@@ -102,7 +113,8 @@ pub(crate) async fn serve<S>(
                 idle_timeout: shared.limits.idle_timeout,
                 _permit: permit,
             });
-            let wire = answer.response.into_wire(answer.close, stream);
+            let mut wire = answer.response.into_wire(answer.close, stream);
+            pass.decorate(wire.headers_mut());
             Ok::<hyper::Response<WireBody>, Infallible>(wire)
         }
     });

@@ -76,6 +76,14 @@ pub enum HttpError {
         /// What the system said.
         reason: io::Error,
     },
+    /// The file of TLS and users, or one that it names, cannot be used.
+    #[error("cannot use the web configuration {place}: {message}")]
+    WebConfig {
+        /// The file, and the line where there is one to blame.
+        place: String,
+        /// What is wrong there, and what would be right.
+        message: String,
+    },
     /// A request target that the server would have answered with 400.
     #[error("cannot parse request target {target:?}: {reason}; give an absolute path")]
     BadTarget {

@@ -34,7 +34,11 @@
 //! ```text
 //! accept ── over max_connections? ──> 503, closed, counted
 //!   │
+//! TLS handshake, if there is TLS ── late? no TLS? no good certificate? ──> closed, 400, alert
+//!   │
 //! connection task ── head late, too large or malformed? ──> closed, 431 or 400
+//!   │
+//! gate, if there is one ── too often? nobody known? ──> 429, 401
 //!   │
 //! service ── not GET or HEAD? body too large? dot segments? ──> 405, 413, 400
 //!   │
@@ -44,8 +48,10 @@
 //! ```
 //!
 //! What the limits cannot do is tell a greedy client from a busy one: whoever may reach the port
-//! may also hold all its connections by asking all the time. Bind a loopback address, or put
-//! something that authenticates in front.
+//! may also hold all its connections by asking all the time. Bind a loopback address: a [`WebConfig`]
+//! says who may read and keeps others from costing much, not from connecting.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
 mod clock;
@@ -57,6 +63,7 @@ mod request;
 mod response;
 mod server;
 mod signal;
+mod web;
 
 pub use error::HttpError;
 pub use events::Changes;
@@ -65,3 +72,4 @@ pub use request::{Method, Request};
 pub use response::Response;
 pub use server::{Handle, Server, Stats};
 pub use signal::{Signal, wait_for_shutdown_signal};
+pub use web::WebConfig;

@@ -4,6 +4,8 @@ use crate::error::HttpError;
 use crate::limits::Limits;
 use crate::request::Request;
 use crate::response::Response;
+use crate::web::WebConfig;
+use crate::web::gate::{self, Gate};
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::rc::Rc;
@@ -23,6 +25,7 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     limits: Limits,
+    web: Option<WebConfig>,
 }
 
 impl Server {
@@ -40,6 +43,7 @@ impl Server {
                 listener,
                 local_addr,
                 limits: Limits::default(),
+                web: None,
             })
         });
         bound.map_err(|reason| HttpError::from_bind(addr, reason))
@@ -48,6 +52,12 @@ impl Server {
     /// Replaces the default limits.
     pub fn with_limits(mut self, limits: Limits) -> Server {
         self.limits = limits.sane();
+        self
+    }
+
+    /// Serves as a configuration says: over TLS, to those who may log in.
+    pub fn with_web_config(mut self, config: WebConfig) -> Server {
+        self.web = Some(config);
         self
     }
 
@@ -88,8 +98,10 @@ impl Server {
             let _ = report.send(Ok(()));
             let permits = Arc::new(Semaphore::new(self.limits.max_handlers));
             let streams = Arc::new(Semaphore::new(self.limits.max_connections.div_ceil(2)));
+            let gate = self.web.map(|config| Gate::new(config, &self.limits));
             let shared = Shared {
                 handler,
+                gate,
                 limits: self.limits,
                 counters: thread_counters,
                 permits,
@@ -210,7 +222,8 @@ fn set_up(
         .enable_io()
         .enable_time()
         .thread_name("mirrorwatch-page")
-        .max_blocking_threads(limits.max_handlers)
+        // More than there are tasks for, so that no handler waits for a password.
+        .max_blocking_threads(limits.max_handlers.saturating_add(gate::THREADS))
         .build()?;
     let listener = {
         let _context = runtime.enter();

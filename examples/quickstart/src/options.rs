@@ -77,7 +77,7 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 
-    /// Address of the sidecar's /metrics; port 0 for a free one
+    /// Address of the sidecar's /metrics; port 0 for a free one. For everybody's: `-- --web.allow-insecure`
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
     pub listen: String,
 

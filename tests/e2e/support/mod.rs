@@ -9,6 +9,7 @@ pub mod refusal;
 pub mod results;
 pub mod scrape;
 pub mod sidecar;
+pub mod tls;
 pub mod trainer;
 pub mod wait;
 pub mod webhook;

@@ -1,6 +1,8 @@
 //! A raw HTTP client: most of what is tested here no proper client would send.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod secure;
+
 use mirrorwatch_http::{Handle, Limits, Request, Response, Server};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -42,7 +44,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Answer {
+    pub fn parse(text: &str) -> Answer {
         let (head, body) = text
             .split_once("\r\n\r\n")
             .unwrap_or_else(|| panic!("not a complete response: {text:?}"));

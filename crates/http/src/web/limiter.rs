@@ -1,0 +1,192 @@
+//! How often something may happen: requests in all, failed logins by address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// A token every `interval`, and at most `burst` of them saved up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rate {
+    pub(crate) interval: Duration,
+    pub(crate) burst: u32,
+}
+
+/// The tokens of one rate. A new bucket is full.
+#[derive(Debug, Default)]
+pub(crate) struct Bucket {
+    state: Option<(f64, Instant)>,
+}
+
+impl Bucket {
+    fn tokens(&self, rate: Rate, now: Instant) -> f64 {
+        let burst = f64::from(rate.burst);
+        let Some((tokens, then)) = self.state else {
+            return burst;
+        };
+        let gained =
+            now.saturating_duration_since(then).as_secs_f64() / rate.interval.as_secs_f64();
+        (tokens + gained).min(burst)
+    }
+
+    /// Takes a token, or says how long it takes for the next one to be there.
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+        let tokens = self.tokens(rate, now);
+        if tokens < 1.0 {
+            return Err(rate.interval.mul_f64(1.0 - tokens));
+        }
+        self.state = Some((tokens - 1.0, now));
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        if let Some((tokens, _)) = &mut self.state {
+            *tokens += 1.0;
+        }
+    }
+}
+
+/// Attempts to log in that were not known to be right beforehand, by remote address.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    buckets: HashMap<IpAddr, Bucket>,
+}
+
+impl Attempts {
+    /// Ten mistakes at once, then one every five seconds: nobody mistypes more, and nobody
+    /// guesses a password at that speed.
+    pub(crate) const RATE: Rate = Rate {
+        interval: Duration::from_secs(5),
+        burst: 10,
+    };
+
+    /// Addresses remembered at most.
+    const MOST: usize = 1024;
+
+    /// Takes an attempt of an address, or says how long it has to wait for one.
+    pub(crate) fn take(&mut self, remote: IpAddr, now: Instant) -> Result<(), Duration> {
+        let who = network(remote);
+        if !self.buckets.contains_key(&who) && self.buckets.len() >= Self::MOST {
+            self.forget(now);
+        }
+        self.buckets.entry(who).or_default().take(Self::RATE, now)
+    }
+
+    /// The attempt was none at guessing.
+    pub(crate) fn give_back(&mut self, remote: IpAddr) {
+        if let Some(bucket) = self.buckets.get_mut(&network(remote)) {
+            bucket.give_back();
+        }
+    }
+
+    /// Makes room: those who have all their attempts back go, or whoever has most of them.
+    fn forget(&mut self, now: Instant) {
+        let full = f64::from(Self::RATE.burst);
+        let tokens = |bucket: &Bucket| bucket.tokens(Self::RATE, now);
+        self.buckets.retain(|_, bucket| tokens(bucket) < full);
+        if self.buckets.len() < Self::MOST {
+            return;
+        }
+        let most = self
+            .buckets
+            .iter()
+            .max_by(|(_, a), (_, b)| tokens(a).total_cmp(&tokens(b)))
+            .map(|(who, _)| *who);
+        if let Some(who) = most {
+            self.buckets.remove(&who);
+        }
+    }
+}
+
+/// What counts as one client: an IPv4 address, or the 64 bits of an IPv6 one that say whose
+/// network it is, for within it everybody has as many addresses as they like.
+fn network(remote: IpAddr) -> IpAddr {
+    match remote.to_canonical() {
+        IpAddr::V6(address) => {
+            let bits = u128::from(address) >> 64 << 64;
+            IpAddr::V6(Ipv6Addr::from(bits))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attempts, Bucket, Rate};
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_burst_then_one_each_interval() {
+        let rate = Rate {
+            interval: Duration::from_secs(2),
+            burst: 3,
+        };
+        let start = Instant::now();
+        let mut bucket = Bucket::default();
+        for _ in 0..3 {
+            assert_eq!(bucket.take(rate, start), Ok(()));
+        }
+        assert_eq!(bucket.take(rate, start), Err(Duration::from_secs(2)));
+        let later = start + Duration::from_secs(1);
+        assert_eq!(bucket.take(rate, later), Err(Duration::from_secs(1)));
+        let later = start + Duration::from_secs(2);
+        assert_eq!(bucket.take(rate, later), Ok(()));
+        // However long the wait, no more than the burst is saved up.
+        let later = start + Duration::from_secs(1000);
+        let taken = (0..10).filter(|_| bucket.take(rate, later).is_ok()).count();
+        assert_eq!(taken, 3);
+    }
+
+    #[test]
+    fn one_address_does_not_use_up_another_s_attempts() {
+        let mut attempts = Attempts::default();
+        let now = Instant::now();
+        let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        let taken = (0..50).filter(|_| attempts.take(a, now).is_ok()).count();
+        assert_eq!(taken, 10);
+        assert_eq!(attempts.take(b, now), Ok(()));
+        attempts.give_back(a);
+        assert_eq!(attempts.take(a, now), Ok(()));
+        assert!(attempts.take(a, now).is_err());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client_and_a_mapped_address_is_ipv4() {
+        let mut attempts = Attempts::default();
+        let now = Instant::now();
+        for n in 0..10 {
+            let ip: IpAddr = format!("2001:db8::{n}").parse().unwrap();
+            assert_eq!(attempts.take(ip, now), Ok(()));
+        }
+        assert!(
+            attempts
+                .take("2001:db8::ffff".parse().unwrap(), now)
+                .is_err()
+        );
+        assert!(
+            attempts
+                .take("2001:db8:0:1::1".parse().unwrap(), now)
+                .is_ok()
+        );
+        assert!(
+            attempts
+                .take("::ffff:192.0.2.1".parse().unwrap(), now)
+                .is_ok()
+        );
+        assert!(attempts.buckets.contains_key(&"192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_keeps_those_who_fail_most() {
+        let mut attempts = Attempts::default();
+        let now = Instant::now();
+        let guesser: IpAddr = "192.0.2.1".parse().unwrap();
+        while attempts.take(guesser, now).is_ok() {}
+        for n in 0..3000_u32 {
+            let ip = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n));
+            assert_eq!(attempts.take(ip, now), Ok(()));
+        }
+        assert!(attempts.buckets.len() <= Attempts::MOST);
+        assert!(attempts.take(guesser, now).is_err());
+    }
+}
