@@ -30,7 +30,7 @@ impl<'a> Watch<'a> {
                 "1000",
                 "--threads",
                 "1",
-                "--listen",
+                "--web.listen-address",
                 "127.0.0.1:0",
             ]
             .map(String::from)
