@@ -14,6 +14,7 @@ mod breakdown;
 mod demo;
 mod demo_extras;
 mod demo_refusals;
+mod deploy;
 mod grafana;
 mod grafana_dashboards;
 mod grafana_metrics;
