@@ -1,15 +1,15 @@
 //! From a training with wrong labels to whoever is on call: sidecar, Prometheus, Alertmanager, webhook.
 
 use std::fs;
-use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::grafana_server::Server;
+use crate::grafana::impatient_rules;
 use crate::support::place::Place;
 use crate::support::process::{Running, program};
-use crate::support::sidecar::get;
+use crate::support::prometheus::{Prometheus, Setting};
+use crate::support::server::started;
 use crate::support::wait::eventually;
 use crate::support::webhook::Webhook;
 
@@ -22,28 +22,26 @@ fn alertmanager(place: &Place, webhook: &Webhook) -> (Running, String) {
         webhook.address
     );
     fs::write(&config, text).unwrap();
-    // Another process may take the port before it does; then it is another one's turn.
-    eventually("an Alertmanager that serves", || {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap().to_string();
-        drop(port);
+    started("Alertmanager", place.path(), |address| {
         let mut command = Command::new(program("MIRRORWATCH_ALERTMANAGER"));
+        let storage = place.at("alertmanager");
         command.arg(format!("--config.file={}", config.display()));
-        command.arg(format!(
-            "--storage.path={}",
-            place.at("alertmanager").display()
-        ));
+        command.arg(format!("--storage.path={}", storage.display()));
         command.arg(format!("--web.listen-address={address}"));
         command.arg("--cluster.listen-address=");
-        let mut process = Running::start(command, place.path());
-        let ready = format!("http://{address}/-/ready");
-        eventually("Alertmanager to be ready", || match get(&ready) {
-            Ok(page) if page.status == 200 => Ok(Ok(())),
-            _ if !process.is_running() => Ok(Err(process.story())),
-            _ => Err(process.story()),
-        })?;
-        Ok((process, address))
+        command
     })
+}
+
+/// A Prometheus with the rules of `grafana/` that sends its alerts there.
+#[track_caller]
+fn prometheus(place: &Place, target: &str, alertmanager: &str) -> Prometheus {
+    let setting = Setting {
+        rules: Some(&impatient_rules()),
+        alertmanager: Some(alertmanager),
+        ..Setting::default()
+    };
+    Prometheus::start_with(place.path(), target, &setting)
 }
 
 fn text<'a>(alert: &'a Value, pointer: &str) -> &'a str {
@@ -59,7 +57,7 @@ fn prometheus_alerts_reach_the_webhook_before_the_run_ends() {
     let webhook = Webhook::start();
     let (_alertmanager, address) = alertmanager(&place, &webhook);
     let mut sidecar = place.watch("state").start();
-    let _prometheus = Server::start_alerting(place.path(), &sidecar.address, &address);
+    let _prometheus = prometheus(&place, &sidecar.address, &address);
     let mut trainer = place.trainer("resnet-7");
     trainer.epochs(2);
     let scrape = sidecar.wait_for_scans(2);
@@ -115,7 +113,7 @@ fn prometheus_sends_nothing_for_a_run_without_wrong_labels() {
     let webhook = Webhook::start();
     let (_alertmanager, address) = alertmanager(&place, &webhook);
     let mut sidecar = place.watch("state").start();
-    let prometheus = Server::start_alerting(place.path(), &sidecar.address, &address);
+    let prometheus = prometheus(&place, &sidecar.address, &address);
     let mut trainer = place.trainer("resnet-7");
     trainer.epochs(4);
     sidecar.wait_for_scans(4);

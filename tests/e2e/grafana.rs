@@ -216,3 +216,12 @@ fn names_are_whole_words() {
     let expected = ["mirrorwatch_b_total", "run:mirrorwatch_a:ratio"];
     assert_eq!(names(text), BTreeSet::from(expected));
 }
+
+/// The rules, made impatient: without their `for:`, so that what fires for a moment is seen, too.
+pub fn impatient_rules() -> String {
+    let rules = read(RULES);
+    let lines = rules
+        .lines()
+        .filter(|line| !line.starts_with("        for: "));
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::grafana::{RULE_TESTS, RULES, items, names, read};
+use crate::grafana::{RULE_TESTS, RULES, impatient_rules, items, names, read};
 use crate::grafana_panels::{Query, dashboards};
-use crate::grafana_server::Server;
 use crate::support::data::TRAIN;
 use crate::support::place::Place;
+use crate::support::prometheus::{Prometheus, Setting};
 use crate::support::sidecar::Sidecar;
 use crate::support::wait::eventually;
 
@@ -118,7 +118,11 @@ const WITHOUT_ANSWER: [(&str, &str); 1] = [(
 fn prometheus_has_an_answer_to_every_query_of_the_dashboards_and_raises_the_right_alerts() {
     let place = Place::new();
     let mut sidecar = everything(&place);
-    let server = Server::start(place.path(), &sidecar.address);
+    let setting = Setting {
+        rules: Some(&impatient_rules()),
+        ..Setting::default()
+    };
+    let server = Prometheus::start_with(place.path(), &sidecar.address, &setting);
     eventually("the first scrape", || {
         match server.query("mirrorwatch_build_info").len() {
             1 => Ok(()),
@@ -143,7 +147,7 @@ fn prometheus_has_an_answer_to_every_query_of_the_dashboards_and_raises_the_righ
     let excepted = |query: &Query| WITHOUT_ANSWER.iter().any(|(p, _)| query.expr.contains(p));
     eventually("an answer to every query", || {
         let unanswered = queries.iter().filter(|query| {
-            let answer = server.query(&query.with_values());
+            let answer = server.series(&query.with_values());
             assert!(
                 answer.is_empty() || !excepted(query),
                 "{}: an answer, and an exception as well",

@@ -48,7 +48,7 @@ fn the_demo_explains_its_flags() {
 }
 
 #[test]
-fn the_sidecar_names_its_two_commands() {
+fn the_sidecar_names_its_commands() {
     assert_help(
         &["sidecar"],
         &[
@@ -57,6 +57,9 @@ fn the_sidecar_names_its_two_commands() {
             "scan",
             "Watch a directory of runs",
             "Scan one checkpoint",
+            "status",
+            "completions",
+            "man",
         ],
     );
 }

@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask test --only tools,e2e` builds what is started here, says where it is, and runs this.
 //! What is started is in [`support`]; every other module is a list of sentences about the product.
-//! Tests that need Prometheus are in modules whose names start with `prometheus_`, so that they can be
-//! left out by name where there is none.
+//! Tests that need a component, or modules of them, have names that start with the component's, `prometheus_` for
+//! instance, so that they can be left out by name where there is none.
 #![allow(clippy::unwrap_used)]
 
 mod alertmanager_webhook;
@@ -19,7 +19,6 @@ mod grafana;
 mod grafana_dashboards;
 mod grafana_metrics;
 mod grafana_panels;
-mod grafana_server;
 mod help;
 mod onset;
 mod pages;

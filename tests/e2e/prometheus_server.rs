@@ -1,99 +1,14 @@
 //! A real Prometheus scrapes the sidecar while a model trains, and answers with the count.
 
 use std::fs;
-use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::support::place::Place;
 use crate::support::process::{Running, program, quickstart};
-use crate::support::sidecar::get;
+use crate::support::prometheus::Prometheus;
 use crate::support::wait::eventually;
-
-/// A Prometheus server of its own, which scrapes one target every second.
-pub struct Prometheus {
-    process: Running,
-    address: String,
-}
-
-impl Prometheus {
-    #[track_caller]
-    fn start(directory: &Path, target: &str) -> Self {
-        Self::start_with(directory, target, "")
-    }
-
-    /// With further lines for the scrape's configuration, each indented by four spaces.
-    #[track_caller]
-    pub fn start_with(directory: &Path, target: &str, scrape: &str) -> Self {
-        let config = directory.join("prometheus.yml");
-        fs::write(
-            &config,
-            format!(
-                "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: mirrorwatch\n    static_configs:\n      - targets: ['{target}']\n{scrape}"
-            ),
-        )
-        .unwrap();
-        // Prometheus cannot say which port it was given, so that a free one is looked for here. Between
-        // this and its start another process may take it; then it is another one's turn.
-        eventually("a free port", || {
-            let address = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .to_string();
-            let mut command = Command::new(program("MIRRORWATCH_PROMETHEUS"));
-            command.arg(format!("--config.file={}", config.display()));
-            command.arg(format!(
-                "--storage.tsdb.path={}",
-                directory.join("tsdb").display()
-            ));
-            command.arg(format!("--web.listen-address={address}"));
-            let mut server = Self {
-                process: Running::start(command, directory),
-                address,
-            };
-            let ready = format!("http://{}/-/ready", server.address);
-            let up = eventually("Prometheus to be ready", || match get(&ready) {
-                Ok(page) if page.status == 200 => Ok(true),
-                _ if !server.process.is_running() => Ok(false),
-                _ => Err(server.process.story()),
-            });
-            if up {
-                Ok(server)
-            } else {
-                Err(server.process.story())
-            }
-        })
-    }
-
-    /// The values of an instant query, by the label `run`.
-    #[track_caller]
-    pub fn query(&self, query: &str) -> Vec<(String, f64)> {
-        let url = format!(
-            "http://{}/api/v1/query?query={}",
-            self.address,
-            percent(query)
-        );
-        let page = get(&url).unwrap();
-        let answer: Value = serde_json::from_str(&page.body).unwrap();
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        let mut values = Vec::new();
-        for sample in answer["data"]["result"].as_array().unwrap() {
-            let run = sample["metric"]["run"]
-                .as_str()
-                .unwrap_or_default()
-                .to_string();
-            values.push((run, sample["value"][1].as_str().unwrap().parse().unwrap()));
-        }
-        values
-    }
-}
-
-fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
 
 #[test]
 fn it_answers_a_query_with_the_count_of_the_demo() {

@@ -6,9 +6,9 @@ use std::process::Command;
 
 use mirrorwatch_http::WebConfig;
 
-use crate::prometheus_server::Prometheus;
 use crate::support::place::Place;
 use crate::support::process::{program, quickstart};
+use crate::support::prometheus::{Prometheus, Setting};
 use crate::support::refusal::assert_refused;
 use crate::support::sidecar::{Sidecar, get};
 use crate::support::tls;
@@ -148,7 +148,14 @@ fn prometheus_scrapes_over_tls_with_a_password() {
         "    scheme: https\n    basic_auth:\n      username: prometheus\n      password: pw\n    tls_config:\n      ca_file: {}\n",
         certificate.display()
     );
-    let prometheus = Prometheus::start_with(place.path(), &sidecar.address, &scrape);
+    let prometheus = Prometheus::start_with(
+        place.path(),
+        &sidecar.address,
+        &Setting {
+            scrape: &scrape,
+            ..Setting::default()
+        },
+    );
     eventually("Prometheus to have scraped", || {
         match prometheus.query(&format!("{METRIC} == 1")).len() {
             1 => Ok(()),
