@@ -167,6 +167,9 @@ impl Runs {
     }
 }
 
+/// What scores mean. Counts up when that changes, so that evidence is not continued with scores of another kind.
+const SCORES: usize = 2;
+
 /// A fingerprint of everything that evidence depends on besides the checkpoints.
 pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed: u64) -> String {
     let mut hash = Sha256::new();
@@ -177,6 +180,7 @@ pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed
             hash.update((value as u64).to_le_bytes());
         }
     };
+    put("scores", &[SCORES]);
     put("classes", &[labels.classes]);
     put("train", &labels.train);
     put("probe", &labels.probe);
