@@ -23,7 +23,7 @@ from scipy.special import softmax
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 # As in `crates/bench/src/record.rs`, which has a test for it.
-FORMAT = 7
+FORMAT = 8
 PHASES = ["early", "best", "memorised"]
 # Rankings, and ways to name suspects; the first of each is cleanlab's default.
 RANKINGS = ["self_confidence", "normalized_margin"]

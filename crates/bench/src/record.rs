@@ -8,7 +8,7 @@ use crate::grid::Settings;
 use crate::phases::Phase;
 
 /// Changes whenever cells of before can no longer be read or compared.
-pub const FORMAT: u32 = 7;
+pub const FORMAT: u32 = 8;
 
 /// How well a score ranks wrong labels above right ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

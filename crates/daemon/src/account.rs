@@ -1,6 +1,7 @@
 //! From evidence to a count: null distribution, p-values, suspects and the noise ratio.
 
 use mirrorwatch_influence::Labels;
+use mirrorwatch_stats::noise_ratio::NoiseBound;
 use mirrorwatch_stats::{StatsError, conformal, fdr, local, noise_ratio};
 use serde::{Deserialize, Serialize};
 
@@ -192,11 +193,19 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         Null::Trusted => pick(&labels.trusted),
         Null::HeldOut | Null::Pooled => held_out.clone(),
     };
+    // Suspects are named in the tail, where a held-out sample's own fork reads it on the safe side; the bound is
+    // taken wherever it is largest, so that its null must match at every height.
+    let bounding = match null {
+        Null::Trusted => known.scores.clone(),
+        Null::HeldOut | Null::Pooled => channel.probe_mean.clone(),
+    };
     let scored = scored_samples(labels);
     let judged = pick(&scored);
     let samples = labels.train.len();
     let words = |error: StatsError| error.to_string();
-    let mut account = count(null, &known, scored, &judged, samples, levels).map_err(words)?;
+    let bound = noise_ratio::lower_bound(&bounding, &judged.scores, levels.alpha).map_err(words)?;
+    let mut account =
+        count(null, &known, scored, &judged, samples, &bound, levels).map_err(words)?;
     if null == Null::Trusted
         && channel.held_out_null
         && lacks_resolution(&account)
@@ -204,17 +213,16 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
     {
         known.extend(&held_out);
         // The bound and the estimate stay with the trusted null, which is exact.
-        let (lower_bound, estimate) = (account.lower_bound, account.estimate);
         account = count(
             Null::Pooled,
             &known,
             account.scored,
             &judged,
             samples,
+            &bound,
             levels,
         )
         .map_err(words)?;
-        (account.lower_bound, account.estimate) = (lower_bound, estimate);
     }
     account.canaries_found =
         canaries_found(&account, &known, &pick(&labels.canaries), levels).map_err(words)?;
@@ -283,12 +291,12 @@ fn count(
     scored: Vec<usize>,
     judged: &Known,
     samples: usize,
+    bound: &NoiseBound,
     levels: Levels,
 ) -> Result<Account, StatsError> {
     let null_samples = known.scores.len();
     let p = known.p_values(&judged.scores, &judged.classes, levels)?;
     let selection = fdr::adaptive_benjamini_hochberg(&p, null_samples, levels.fdr)?;
-    let bound = noise_ratio::lower_bound(&known.scores, &judged.scores, levels.alpha)?;
     let right = local::false_discovery_rates(&known.scores, &judged.scores, selection.clean_share)?;
     let mut p_values = vec![1.0; samples];
     let mut wrong_probability = vec![0.0; samples];

@@ -3,6 +3,7 @@
 use mirrorwatch_influence::{Estimator, Labels};
 
 use super::*;
+use crate::evidence::Channel;
 
 const LEVELS: Levels = Levels {
     fdr: 0.1,
@@ -51,6 +52,7 @@ fn synthetic(
     for score in &mut channel.probe {
         *score = random.normal();
     }
+    channel.probe_mean.clone_from(&channel.probe);
     for (sample, score) in channel.train.iter_mut().enumerate() {
         *score = random.normal() + if sample < wrong { 3.0 } else { 0.0 };
     }
@@ -284,6 +286,28 @@ fn canaries_are_found_but_never_counted() {
         (judged.flags, judged.suspects)
     );
     assert_eq!(other.lower_bound, judged.lower_bound);
+}
+
+/// A held-out sample is read twice: as its own fork reads it, which names suspects, and as all forks would, which bounds.
+#[test]
+fn held_out_samples_name_by_one_reading_and_bound_by_the_other() {
+    let (evidence, labels) = synthetic(9, 2000, 400, 0, 1500);
+    let before = account(&evidence, &labels, LEVELS).unwrap();
+    assert!(before.suspects > 100 && before.lower_bound > 0.1);
+    let shifted = |by: fn(&mut Channel) -> &mut Vec<f32>| {
+        let mut evidence = evidence.clone();
+        for score in by(&mut evidence.channels[0]) {
+            *score += 5.0;
+        }
+        account(&evidence, &labels, LEVELS).unwrap()
+    };
+    let named = shifted(|channel| &mut channel.probe);
+    assert_eq!((named.suspects, named.lower_bound), (0, before.lower_bound));
+    let bounded = shifted(|channel| &mut channel.probe_mean);
+    assert_eq!(
+        (bounded.suspects, bounded.lower_bound),
+        (before.suspects, 0.0)
+    );
 }
 
 #[test]

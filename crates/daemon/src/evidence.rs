@@ -20,8 +20,10 @@ pub struct Channel {
     pub held_out_null: bool,
     /// Running mean of each training sample.
     pub train: Vec<f32>,
-    /// Running mean of each probe sample.
+    /// Running mean of each probe sample, as the one fork that did not learn from it reads it.
     pub probe: Vec<f32>,
+    /// Running mean of each probe sample, as all forks would read it.
+    pub probe_mean: Vec<f32>,
     /// Suggested label of each training sample: the one that most of the weight of all checkpoints
     /// speaks for.
     pub suggested: Vec<u32>,
@@ -71,6 +73,7 @@ impl Evidence {
                 held_out_null: false,
                 train: vec![0.0; train],
                 probe: vec![0.0; probe],
+                probe_mean: vec![0.0; probe],
                 suggested: vec![0; train],
                 lead: vec![0.0; train],
             });
@@ -192,6 +195,8 @@ impl Channel {
         let standardise = |scores: &[f32]| compressed(scores, location, scale);
         blend(&mut self.train, &standardise(&estimate.train), weight);
         blend(&mut self.probe, &standardise(&estimate.probe), weight);
+        let mean = standardise(&estimate.probe_mean);
+        blend(&mut self.probe_mean, &mean, weight);
         Ok(())
     }
 

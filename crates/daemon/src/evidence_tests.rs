@@ -25,6 +25,7 @@ fn scan(train: [f32; 5], probe: [f32; 2], margins: [f32; 5], probe_accuracy: f64
             held_out_null: true,
             train: train.to_vec(),
             probe: probe.to_vec(),
+            probe_mean: probe.iter().map(|s| s - 1.0).collect(),
             suggested: vec![1, 0, 1, 0, 1],
             probe_accuracy: 0.5,
             probe_noise: 0.0,
@@ -79,6 +80,8 @@ fn one_scan_is_standardised_on_the_training_set() {
     let evidence = evidence(&[first()]);
     close(&evidence.channels[0].train, &train);
     close(&evidence.channels[0].probe, &probe);
+    let one = |s: f64| ((s - 2.0) / 1.4826).asinh();
+    close(&evidence.channels[0].probe_mean, &[one(1.0), one(4.0)]);
     assert_eq!(evidence.channels[0].suggested, [1, 0, 1, 0, 1]);
     assert!(evidence.channels[0].held_out_null);
 }

@@ -168,7 +168,7 @@ impl Runs {
 }
 
 /// What scores mean. Counts up when that changes, so that evidence is not continued with scores of another kind.
-const SCORES: usize = 2;
+const SCORES: usize = 3;
 
 /// A fingerprint of everything that evidence depends on besides the checkpoints.
 pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed: u64) -> String {

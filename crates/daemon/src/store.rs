@@ -16,8 +16,8 @@ use crate::history::{Column, History};
 use crate::summary::Summary;
 
 /// Version of the layout.
-const VERSION: u32 = 4;
-const MAGIC: &[u8; 8] = b"MWSTATE4";
+const VERSION: u32 = 5;
+const MAGIC: &[u8; 8] = b"MWSTATE5";
 
 /// What became of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +165,7 @@ impl RunState {
         for channel in &evidence.channels {
             put_f32(&mut bytes, &channel.train);
             put_f32(&mut bytes, &channel.probe);
+            put_f32(&mut bytes, &channel.probe_mean);
             put_u32(&mut bytes, &channel.suggested);
             put_f32(&mut bytes, &channel.lead);
         }
@@ -222,6 +223,7 @@ impl RunState {
                 held_out_null: channel.held_out_null,
                 train: reader.f32s(train)?,
                 probe: reader.f32s(probe)?,
+                probe_mean: reader.f32s(probe)?,
                 suggested: reader.u32s(train)?,
                 lead: reader.f32s(train)?,
             });

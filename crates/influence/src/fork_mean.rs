@@ -36,8 +36,8 @@ impl ForkMean {
         });
     }
 
-    /// The mean scores of training samples, and those that probe samples would have.
-    pub fn finish(self) -> (Vec<f32>, Vec<f32>) {
+    /// All scores together.
+    pub fn finish(self) -> Means {
         let count = self.forks.len().max(1) as f32;
         let samples = self.forks.first().map_or(0, |fork| fork.train.len());
         let mut train = vec![0.0; samples];
@@ -47,18 +47,35 @@ impl ForkMean {
             }
         }
         let mut probe = vec![0.0; self.probe];
+        let mut probe_mean = vec![0.0; self.probe];
         for fork in &self.forks {
             let order = ascending(&fork.train);
             for &(sample, score) in &fork.held_out {
-                probe[sample] = match nearest(&fork.train, &order, score) {
+                probe[sample] = score;
+                probe_mean[sample] = match nearest(&fork.train, &order, score) {
                     // The alike one's mean, but for what this fork itself says of the two.
                     Some(alike) => train[alike] + (score - fork.train[alike]) / count,
                     None => score,
                 };
             }
         }
-        (train, probe)
+        Means {
+            train,
+            probe,
+            probe_mean,
+        }
     }
+}
+
+/// What forks say of samples.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Means {
+    /// Mean over all forks, of each training sample.
+    pub train: Vec<f32>,
+    /// What the one fork that did not learn from it says, of each probe sample.
+    pub probe: Vec<f32>,
+    /// What all would say on average, of each probe sample.
+    pub probe_mean: Vec<f32>,
 }
 
 /// Positions of `scores` in ascending order.
@@ -94,9 +111,10 @@ mod tests {
     fn one_fork_keeps_its_scores() {
         let mut mean = ForkMean::new(2);
         mean.add(vec![0.0, 1.0, 2.0, 50.0], &[1, 0], vec![4.0, -1.0]);
-        let (train, probe) = mean.finish();
-        assert_eq!(train, [0.0, 1.0, 2.0, 50.0]);
-        assert_eq!(probe, [-1.0, 4.0]);
+        let found = mean.finish();
+        assert_eq!(found.train, [0.0, 1.0, 2.0, 50.0]);
+        assert_eq!(found.probe_mean, [-1.0, 4.0]);
+        assert_eq!(found.probe, found.probe_mean);
     }
 
     #[test]
@@ -105,8 +123,10 @@ mod tests {
         // What the first fork finds bad the second does not, and the other way round.
         mean.add(vec![0.0, 10.0, 0.5, 2.0], &[0, 2], vec![9.0, 100.0]);
         mean.add(vec![0.0, 0.0, 8.0, 2.0], &[1], vec![7.0]);
-        let (train, probe) = mean.finish();
-        assert_eq!(train, [0.0, 5.0, 4.25, 2.0]);
+        let found = mean.finish();
+        assert_eq!(found.train, [0.0, 5.0, 4.25, 2.0]);
+        assert_eq!(found.probe, [9.0, 7.0, 100.0]);
+        let probe = found.probe_mean;
         // Like training sample 1, whose mean is 5, but 1 less by one of two forks; and far beyond it.
         assert_eq!((probe[0], probe[2]), (4.5, 50.0));
         // Like training sample 2.
@@ -115,10 +135,10 @@ mod tests {
 
     #[test]
     fn no_fork_and_no_sample_are_no_trouble() {
-        assert_eq!(ForkMean::new(0).finish(), (vec![], vec![]));
+        assert_eq!(ForkMean::new(0).finish(), Means::default());
         let mut mean = ForkMean::new(1);
         mean.add(Vec::new(), &[0], vec![3.0]);
-        assert_eq!(mean.finish(), (vec![], vec![3.0]));
+        assert_eq!(mean.finish().probe_mean, [3.0]);
     }
 
     proptest! {
@@ -134,8 +154,9 @@ mod tests {
             let (before, after): (Vec<usize>, Vec<usize>) = ((0..n).collect(), (n..2 * n).collect());
             mean.add(first.clone(), &before, first.clone());
             mean.add(second.clone(), &after, second.clone());
-            let (train, probe) = mean.finish();
-            for (i, &score) in train.iter().enumerate() {
+            let found = mean.finish();
+            let probe = found.probe_mean;
+            for (i, &score) in found.train.iter().enumerate() {
                 // Equal readings may be told by each other's means; draws have none.
                 let ties = |scores: &[f32]| scores.iter().filter(|s| **s == scores[i]).count() > 1;
                 prop_assert!(ties(&first) || probe[i] == score);
@@ -152,7 +173,7 @@ mod tests {
             let mut mean = ForkMean::new(2);
             mean.add(first, &[0, 1], vec![a, b]);
             mean.add(second, &[], vec![]);
-            let (_, probe) = mean.finish();
+            let probe = mean.finish().probe_mean;
             prop_assert!((a <= b) == (probe[0] <= probe[1]));
         }
     }

@@ -38,14 +38,16 @@ pub(crate) fn fuse(estimate: &mut Estimate, base: &Before<'_>) -> Result<(), Inf
     }
     let after = Reading {
         train: std::mem::take(&mut estimate.train),
-        probe: std::mem::take(&mut estimate.probe),
+        probe: [&estimate.probe[..], &estimate.probe_mean].concat(),
     };
+    // The one model before the step says the same of a probe sample, however the forks are read.
     let before = Reading {
         train: base.train.to_vec(),
-        probe: base.probe.to_vec(),
+        probe: [base.probe, base.probe].concat(),
     };
-    let fused = mean(&after, &before)
+    let mut fused = mean(&after, &before)
         .map_err(|error| InfluenceError::Outputs(format!("cannot fuse losses: {error}")))?;
+    estimate.probe_mean = fused.probe.split_off(base.probe.len());
     (estimate.train, estimate.probe) = (fused.train, fused.probe);
     estimate.choices.push(format!(
         "fused with the loss before the step, whose model is right on {:.1} % of the probe and the forks on {:.1} %",

@@ -76,9 +76,12 @@ pub struct Estimate {
     pub held_out_null: bool,
     /// Mean score over forks of each training sample.
     pub train: Vec<f32>,
-    /// What the mean of each probe sample would be, by the fork that did not learn from it and what the other forks
-    /// say of training samples like it.
+    /// Score of each probe sample by the one fork that did not learn from it: as high as `train` where it matters,
+    /// in the tail, and spread more than a mean of forks everywhere.
     pub probe: Vec<f32>,
+    /// What the mean over forks of each probe sample would be, by that fork and what the other forks say of
+    /// training samples like it: alike `train` at every height.
+    pub probe_mean: Vec<f32>,
     /// The label other than the given one that each training sample should most likely carry.
     pub suggested: Vec<u32>,
     /// Share of probe samples that the fork which did not learn from them classifies right.

@@ -76,13 +76,14 @@ impl Sums {
         }
         let probe_noise = confident::wrong_labels(&self.confidence, &self.agrees)
             .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
-        let (train, probe) = self.scores.finish();
+        let scores = self.scores.finish();
         Ok(Estimate {
             estimator: self.estimator,
             held_out_null: self.score.held_out_null(),
-            train,
-            probe_accuracy: self.right / probe.len().max(1) as f64,
-            probe,
+            probe_accuracy: self.right / scores.probe.len().max(1) as f64,
+            train: scores.train,
+            probe: scores.probe,
+            probe_mean: scores.probe_mean,
             suggested,
             probe_noise,
             choices: self.choices,

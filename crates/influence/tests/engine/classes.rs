@@ -165,13 +165,16 @@ fn every_sample_is_read_at_the_fork_of_its_label() {
     for (found, expected) in estimate.train.iter().zip(&train) {
         assert!((found - expected).abs() < 1e-5, "{found} {expected}");
     }
-    for (found, (by_its_fork, own)) in estimate.probe.iter().zip(&probe) {
+    for (found, (by_its_fork, own)) in estimate.probe_mean.iter().zip(&probe) {
         let far = |i: &usize| (by_its_fork[*i] - own).abs();
         let alike = (0..train.len())
             .min_by(|a, b| far(a).total_cmp(&far(b)))
             .unwrap();
         let expected = train[alike] + (own - by_its_fork[alike]) / folds.count() as f32;
         assert!((found - expected).abs() < 1e-4, "{found} {expected}");
+    }
+    for (found, (_, own)) in estimate.probe.iter().zip(&probe) {
+        assert!((found - own).abs() < 1e-5, "{found} {own}");
     }
     // Another label's fork gives other losses, so the comparison would notice.
     assert!(read_elsewhere > 1e-3, "{read_elsewhere}");
@@ -189,7 +192,8 @@ fn a_scan_with_an_unused_class_is_finite() {
     let model = task.trained(1, 0.02, 35);
     let scan = run(&task, &model, &config("per-class"));
     let estimate = &scan.estimates[0];
-    let mut scores = estimate.train.iter().chain(&estimate.probe);
+    let probe = estimate.probe.iter().chain(&estimate.probe_mean);
+    let mut scores = estimate.train.iter().chain(probe);
     assert!(scores.all(|s| s.is_finite()));
     assert!(
         estimate.choices[0].ends_with(": 4"),

@@ -57,6 +57,7 @@ fn transcript(scan: &Scan) -> Vec<String> {
         lines.push(estimate.estimator.to_string());
         lines.push(bits(&estimate.train));
         lines.push(bits(&estimate.probe));
+        lines.push(bits(&estimate.probe_mean));
         lines.push(format!("{:?} {:?}", estimate.suggested, estimate.choices));
     }
     lines
@@ -75,7 +76,8 @@ fn changes_nothing_and_repeats_itself<M: Net + 'static>() {
     let other = run(&task, &model, &everything::<M>(4));
     assert_ne!(transcript(&first), transcript(&other));
     for estimate in &first.estimates {
-        let scores = estimate.train.iter().chain(&estimate.probe);
+        let probe = estimate.probe.iter().chain(&estimate.probe_mean);
+        let scores = estimate.train.iter().chain(probe);
         assert!(
             scores.clone().all(|s| s.is_finite()),
             "{}",
