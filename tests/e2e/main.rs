@@ -20,6 +20,8 @@ mod grafana_dashboards;
 mod grafana_metrics;
 mod grafana_panels;
 mod help;
+#[cfg(target_os = "linux")]
+mod live;
 mod onset;
 mod pages;
 mod playwright_page;

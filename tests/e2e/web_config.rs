@@ -7,7 +7,7 @@ use std::process::Command;
 use mirrorwatch_http::WebConfig;
 
 use crate::support::place::Place;
-use crate::support::process::{program, quickstart};
+use crate::support::process::{Finished, program, quickstart, run};
 use crate::support::prometheus::{Prometheus, Setting};
 use crate::support::refusal::assert_refused;
 use crate::support::sidecar::{Sidecar, get};
@@ -103,6 +103,43 @@ fn pages_are_for_users_only_and_files_are_read_again() {
     assert_eq!(status, 200);
     assert!(text.contains(&format!("{METRIC} 1\n")), "{text}");
     assert_eq!(sidecar.terminate().code, Some(0));
+}
+
+#[test]
+fn status_shows_a_login_and_checks_the_certificate() {
+    let place = Place::new();
+    let sidecar = start(&place);
+    let url = format!("https://{}", sidecar.address);
+    let (certificate, password) = (place.at("server.crt"), place.at("password"));
+    let status = |more: &[&str]| {
+        let mut command = quickstart();
+        command
+            .args(["sidecar", "status", "--url", &url])
+            .args(more);
+        run(command, place.path())
+    };
+    let trusted = ["--ca-file", &*certificate.display().to_string()].map(String::from);
+    let trusted: Vec<&str> = trusted.iter().map(String::as_str).collect();
+    let shown = password.display().to_string();
+    let login = [
+        &trusted[..],
+        &["--user", "prometheus", "--password-file", &shown],
+    ]
+    .concat();
+    fs::write(&password, "pw\n").unwrap();
+    let told = status(&login).expect(0).stdout;
+    assert!(told.contains("no run yet"), "{told}");
+
+    let refused = |finished: Finished, part: &str| {
+        assert!(finished.stderr.contains(part), "{}", finished.story());
+    };
+    refused(
+        status(&trusted).expect(2),
+        "it wants a login; --user and --password-file",
+    );
+    fs::write(&password, "other\n").unwrap();
+    refused(status(&login).expect(2), "it refuses this user");
+    refused(status(&[]).expect(2), "certificate");
 }
 
 #[test]

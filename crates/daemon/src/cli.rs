@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::daemon;
 use crate::error::DaemonError;
+use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, WatchArgs};
 use crate::status::{self, StatusArgs};
@@ -96,6 +97,9 @@ where
     };
     match cli.command {
         Command::Watch { task, watch } => {
+            if watch.log_format == LogFormat::Text {
+                live::start();
+            }
             set_up_log(watch.log_format);
             set_up_threads(watch.scan.threads);
             match build(task) {
@@ -156,7 +160,7 @@ fn set_up_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| AboveView)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // An application that has set up logging itself keeps its own.

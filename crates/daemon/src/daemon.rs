@@ -13,6 +13,7 @@ use mirrorwatch_influence::{Labels, Task};
 use crate::error::DaemonError;
 use crate::hub::Hub;
 use crate::intake::{Intake, Job};
+use crate::live;
 use crate::metrics::{Metrics, STAGES};
 use crate::options::WatchArgs;
 use crate::pages::Pages;
@@ -135,6 +136,13 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         })?
     };
     let scanner = spawn("mirrorwatch-scan", move || worker.run())?;
+    let (dark, darkened) = bounded::<()>(0);
+    let view = {
+        let (hub, runs) = (hub.clone(), runs.clone());
+        spawn("mirrorwatch-view", move || {
+            live::follow(&hub, &runs, &darkened)
+        })?
+    };
 
     let signalled = signals();
     if args.exit_on_stdin_close {
@@ -163,6 +171,10 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         }
     }
     runs.save_all();
+    drop(dark);
+    if view.join().is_err() {
+        tracing::error!("the viewing thread had panicked");
+    }
     handle.shutdown(Duration::from_secs(5));
     Ok(failures(&metrics) == 0)
 }

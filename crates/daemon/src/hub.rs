@@ -28,7 +28,7 @@ pub struct RunView {
 
 impl RunView {
     /// When the run last gave a sign of life, in Unix seconds; none when nothing is known yet.
-    fn last_sign(&self) -> Option<f64> {
+    pub fn last_sign(&self) -> Option<f64> {
         let scanned = self.summary.as_ref().map_or(0.0, |s| s.scanned_time);
         let last = self.updated.max(scanned);
         (last > 0.0).then_some(last)

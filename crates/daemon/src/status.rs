@@ -1,38 +1,30 @@
 //! `status`: what a running sidecar says of itself and its runs, in a terminal.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde_json::Value;
 
+use crate::client::ClientArgs;
 use crate::error::DaemonError;
-
-/// How long the sidecar may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which sidecar to ask, and how to answer.
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
-    /// Address of the sidecar's pages
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
-    pub url: String,
+    #[command(flatten)]
+    client: ClientArgs,
 
     /// Print the answer as it is: the JSON of /api/v1/runs
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 /// Asks, prints, and says whether the sidecar is healthy.
 ///
 /// # Errors
 ///
-/// A sidecar that cannot be reached, or an answer that is none.
+/// A sidecar that cannot be reached or refuses, or an answer that is none.
 pub fn run(args: &StatusArgs) -> Result<bool, DaemonError> {
-    let url = format!("{}/api/v1/runs", args.url.trim_end_matches('/'));
-    let body = get(&url).map_err(|why| {
-        let hint = "is the sidecar running, and is this its address?";
-        DaemonError::Option(format!("cannot read {url}: {why}; {hint}"))
-    })?;
+    let body = args.client.get("/api/v1/runs")?;
+    let url = &args.client.url;
     let answer: Value = serde_json::from_str(&body)
         .map_err(|error| DaemonError::Option(format!("{url} is no sidecar: {error}")))?;
     if args.json {
@@ -41,16 +33,6 @@ pub fn run(args: &StatusArgs) -> Result<bool, DaemonError> {
         print!("{}", told(&answer));
     }
     Ok(answer["sidecar"]["problem"].is_null())
-}
-
-fn get(url: &str) -> Result<String, String> {
-    let request = ureq::get(url)
-        .config()
-        .timeout_global(Some(PATIENCE))
-        .build();
-    let mut response = request.call().map_err(|error| error.to_string())?;
-    let text = response.body_mut().read_to_string();
-    text.map_err(|error| error.to_string())
 }
 
 /// The answer for a person: the sidecar in a line, then each run with its count in numbers and words.
@@ -107,7 +89,7 @@ fn text(value: &Value) -> String {
 }
 
 /// Names and messages come from data: what would steer a terminal is shown, not done.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
@@ -156,7 +138,7 @@ mod tests {
     fn a_sidecar_that_is_not_there_is_an_error_with_what_to_do() {
         let args = StatusArgs {
             // A port that nobody may listen on.
-            url: "http://127.0.0.1:1/".to_string(),
+            client: crate::client::tests::plain("http://127.0.0.1:1/"),
             json: false,
         };
         let error = run(&args).unwrap_err().to_string();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mirrorwatch_checkpoint::Manifest;
 use mirrorwatch_influence::{Labels, Scan, ScanConfig, Task, model, scan, work};
 
@@ -13,6 +12,7 @@ use crate::account::{Account, Levels, account};
 use crate::evidence::Evidence;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
+use crate::live;
 use crate::metrics::Metrics;
 use crate::onset::{self, Moment};
 use crate::queue::Queue;
@@ -113,7 +113,8 @@ impl<T: Task> Worker<T> {
         let model = model::load(self.task.as_ref(), &parameters, bytes, &self.config.device)
             .map_err(|error| failed("load")(&error))?;
 
-        let bar = progress_bar(work(&self.config, &self.labels), job);
+        let checkpoint = job.spooled.key().to_string();
+        let bar = live::scan_bar(work(&self.config, &self.labels), &checkpoint);
         let progress = |samples: usize| {
             bar.inc(samples as u64);
             self.hub.beat_worker(Some(job.spooled.key().to_string()));
@@ -329,16 +330,6 @@ fn so_far(state: &SharedState, scanned: &Scan) -> Run {
     summaries.iter().fold(Run::new(scanned), |run, summary| {
         run.and(summary.probe_accuracy, summary.probe_noise_lower_bound)
     })
-}
-
-/// A bar on a terminal, nothing anywhere else.
-fn progress_bar(samples: usize, job: &Job) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {percent:>3} %  {eta} left") {
-        bar.set_style(style);
-    }
-    bar.set_message(format!("scanning {}", job.spooled.key()));
-    bar
 }
 
 fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {

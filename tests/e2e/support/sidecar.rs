@@ -60,6 +60,15 @@ impl<'a> Watch<'a> {
         command
     }
 
+    /// The command line, for a shell.
+    pub fn words(&self) -> Vec<String> {
+        let command = self.command(&self.place.at("address"));
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        words
+            .map(|word| word.to_str().unwrap().to_string())
+            .collect()
+    }
+
     /// Starts it and waits until it listens.
     #[track_caller]
     pub fn start(self) -> Sidecar {
