@@ -13,7 +13,7 @@ use crate::support::sidecar::Sidecar;
 use crate::support::wait::eventually;
 
 /// What a sidecar exports only after something went wrong; that it does is tested where it is made to.
-const AFTER_AN_ONSET: &str = "mirrorwatch_source_onset_epoch";
+pub const AFTER_AN_ONSET: &str = "mirrorwatch_source_onset_epoch";
 
 /// What Prometheus adds.
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
@@ -33,7 +33,7 @@ const NOT_SHOWN: [(&str, &str); 4] = [
 ];
 
 /// A sidecar that exports all there is: it is told of sources, canaries and class pairs.
-fn everything(place: &Place) -> Sidecar {
+pub fn everything(place: &Place) -> Sidecar {
     let data = &place.data;
     let file = |name: &str, lines: Vec<String>| {
         let path = place.at(name);

@@ -22,6 +22,7 @@ mod grafana_panels;
 mod help;
 #[cfg(target_os = "linux")]
 mod live;
+mod metrics_docs;
 mod onset;
 mod pages;
 mod playwright_page;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::metrics_docs::assert_documented;
 use crate::support::data::Data;
 use crate::support::demo::Demo;
 use crate::support::results::Results;
@@ -67,6 +68,7 @@ fn a_source_that_breaks_on_the_way_is_named_with_the_epoch() {
     let series = r#"mirrorwatch_source_onset_epoch{run="demo",source="vendor-7"}"#;
     assert_eq!(scrape.value(series), Some(onset.epoch as f64));
     assert_eq!(scrape.series("mirrorwatch_source_onset_epoch").len(), 1);
+    assert_documented(&scrape, "mirrorwatch_source_onset_epoch");
     assert_eq!(
         scrape.value(r#"mirrorwatch_forgotten_samples{run="demo"}"#),
         last.forgotten.map(|n| n as f64)

@@ -34,6 +34,19 @@ impl RunView {
         (last > 0.0).then_some(last)
     }
 
+    /// Whether this is what the other one is, too: a listing that found nothing new is no news.
+    fn is(&self, other: &Self) -> bool {
+        let same_summary = match (&self.summary, &other.summary) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same_summary
+            && Arc::ptr_eq(&self.suspects, &other.suspects)
+            && (self.finished, self.settled, self.updated)
+                == (other.finished, other.settled, other.updated)
+            && self.last_error == other.last_error
+    }
+
     fn is_shown(&self, horizon: f64) -> bool {
         self.last_sign().is_none_or(|time| time >= horizon)
     }
@@ -88,8 +101,15 @@ impl Hub {
 
     /// Changes what is known of a run, which comes into being if need be.
     pub fn update_run(&self, run: &str, change: impl FnOnce(&mut RunView)) {
-        change(self.lock().runs.entry(run.to_string()).or_default());
-        self.changes.notify();
+        let mut state = self.lock();
+        let before = state.runs.get(run).cloned();
+        let view = state.runs.entry(run.to_string()).or_default();
+        change(view);
+        let changed = before.is_none_or(|before| !before.is(view));
+        drop(state);
+        if changed {
+            self.changes.notify();
+        }
     }
 
     /// Tells of every change of what is shown.
@@ -165,4 +185,23 @@ pub fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0.0, |elapsed| elapsed.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_news_is_told() {
+        let hub = Hub::default();
+        let told = || hub.changes().count();
+        hub.update_run("r", |_| ());
+        let first = told();
+        hub.update_run("r", |view| view.finished = false);
+        assert_eq!(told(), first);
+        hub.update_run("r", |view| view.updated = 5.0);
+        hub.update_run("r", |view| view.suspects = Arc::default());
+        hub.update_run("r", |view| view.last_error = "no space".to_string());
+        assert_eq!(told(), first + 3);
+    }
 }

@@ -53,6 +53,11 @@ impl Changes {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// How often something changed so far.
+    pub fn count(&self) -> u64 {
+        *self.count.borrow()
+    }
+
     pub(crate) fn listen(&self) -> watch::Receiver<u64> {
         self.count.subscribe()
     }
