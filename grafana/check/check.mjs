@@ -6,11 +6,13 @@ import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import ts from "typescript";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dashboards = join(here, "..", "dashboards");
-const schema = createRequire(import.meta.url).resolve("@grafana/schema/package.json");
+// Unlike `import`, this also finds what NODE_PATH leads to.
+const require = createRequire(import.meta.url);
+const ts = require("typescript");
+const schema = require.resolve("@grafana/schema/package.json");
 const composable = join(dirname(schema), "dist", "esm", "raw", "composable");
 
 // Fields of Prometheus variables and annotations, which Grafana itself writes and its schema does not know.
@@ -47,6 +49,7 @@ function program(dashboard) {
 const options = { strict: true, noEmit: true, skipLibCheck: true, target: ts.ScriptTarget.ES2022 };
 options.module = ts.ModuleKind.ESNext;
 options.moduleResolution = ts.ModuleResolutionKind.Bundler;
+options.paths = { "@grafana/schema": [dirname(schema)] };
 const host = ts.createCompilerHost(options);
 const sources = new Map();
 const { getSourceFile, fileExists } = host;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::{Program, Store, Tool, apt};
+use super::{Program, Store, Tool, apt, executable};
 
 const PROGRAM: &str = "prometheus-alertmanager";
 
@@ -45,15 +45,4 @@ fn wrap(usr: &Path) -> io::Result<()> {
     fs::rename(&program, kept.join(PROGRAM))?;
     fs::write(&program, WRAPPER)?;
     executable(&program)
-}
-
-#[cfg(unix)]
-fn executable(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-}
-
-#[cfg(not(unix))]
-fn executable(_: &Path) -> io::Result<()> {
-    Ok(())
 }

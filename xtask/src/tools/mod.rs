@@ -7,6 +7,7 @@
 mod alertmanager;
 mod apt;
 mod chromium;
+mod dashboards;
 mod locate;
 mod playwright;
 mod prometheus;
@@ -14,6 +15,7 @@ mod schemathesis;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 pub use locate::{Store, locate};
 
@@ -24,6 +26,7 @@ pub const TOOLS: &[Tool] = &[
     chromium::TOOL,
     playwright::TOOL,
     schemathesis::TOOL,
+    dashboards::TOOL,
 ];
 
 /// A component of the tests.
@@ -60,6 +63,31 @@ fn link(_: &Path, _: &Path) -> std::io::Result<()> {
     Err(std::io::Error::other(
         "only done where there are symbolic links",
     ))
+}
+
+/// Lets everybody run a file.
+#[cfg(unix)]
+fn executable(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn executable(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Runs a command; of one that fails, the last line it said.
+fn run(what: &str, command: &mut Command) -> Result<(), String> {
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start {what}: {error}; is it installed?"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().last().unwrap_or_default();
+    Err(format!("{what} fails: {line}"))
 }
 
 /// A tool that is there.

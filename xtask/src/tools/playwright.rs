@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Program, Store, Tool};
+use super::{Program, Store, Tool, run};
 
 /// The package: one archive without dependencies.
 const PACKAGE: &str = "playwright-core@1.65.1";
@@ -38,17 +38,13 @@ fn fetch(store: &Store) -> Result<String, String> {
     let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
     fs::create_dir_all(&bin).map_err(told)?;
     fs::create_dir_all(&library).map_err(told)?;
-    let output = Command::new("npm")
-        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
-        .args(["--no-save", "--prefix"])
-        .args([library.as_os_str(), PACKAGE.as_ref()])
-        .output()
-        .map_err(|error| format!("cannot start npm: {error}"))?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        let line = text.lines().next().unwrap_or_default();
-        return Err(format!("npm cannot install {PACKAGE}: {line}"));
-    }
+    run(
+        "npm install",
+        Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .args(["--no-save", "--prefix"])
+            .args([library.as_os_str(), PACKAGE.as_ref()]),
+    )?;
     super::link(Path::new(PROGRAM), &bin.join("playwright-core")).map_err(told)?;
     Ok(PACKAGE.to_owned())
 }

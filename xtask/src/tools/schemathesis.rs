@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Program, Store, Tool};
+use super::{Program, Store, Tool, run};
 
 /// The package.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -41,17 +41,4 @@ fn fetch(store: &Store) -> Result<String, String> {
     let program = Path::new("../lib/schemathesis/bin/schemathesis");
     super::link(program, &bin.join("schemathesis")).map_err(told)?;
     Ok(PACKAGE.to_owned())
-}
-
-/// Runs a command; of one that fails, the last line it said.
-fn run(what: &str, command: &mut Command) -> Result<(), String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("cannot start {what}: {error}; is there a Python with venv?"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let line = text.lines().last().unwrap_or_default();
-    Err(format!("{what} fails: {line}"))
 }
