@@ -34,7 +34,7 @@ fn an_address_that_cannot_be_listened_on() {
         &[
             &address,
             "address already in use",
-            "another port with --listen",
+            "another port with --web.listen-address",
         ],
     );
     refused(

@@ -4,7 +4,9 @@ import { createRequire } from 'node:module';
 import { realpathSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
-const { chromium } = createRequire(realpathSync(process.env.MIRRORWATCH_PLAYWRIGHT))('./index.js');
+const require = createRequire(realpathSync(process.env.MIRRORWATCH_PLAYWRIGHT));
+const { chromium } = require('./index.js');
+const { source: axe } = require('axe-core');
 const browser = await chromium.launch({ executablePath: process.env.MIRRORWATCH_CHROMIUM, args: ['--no-sandbox'] });
 const complaints = [];
 let page;
@@ -58,6 +60,12 @@ const commands = {
   async look() { return page.evaluate(look); },
   /** The colours of the page itself. */
   async colours() { return page.evaluate(() => { const style = getComputedStyle(document.body); return [style.color, style.backgroundColor]; }); },
+  /** What axe finds that shuts people out: each rule, and the first place that breaks it. */
+  async axe() {
+    await page.evaluate(axe);
+    const { violations, passes } = await page.evaluate(() => window.axe.run());
+    return { passed: passes.length, violations: violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`) };
+  },
   async complaints() { return complaints.splice(0); },
   /** Answers for suspects with so many made-up ones: as many as no small training has. */
   async swell({ count }) {

@@ -214,6 +214,30 @@ fn the_page_follows_a_training_and_outlives_a_restart() {
     });
 }
 
+/// The rules that Lighthouse's accessibility score is made of, and more.
+#[test]
+fn the_page_shuts_nobody_out() {
+    let place = Place::new();
+    let mut sidecar = place.watch("state").start();
+    place.trainer("resnet-7").epochs(2);
+    sidecar.wait_for_scans(2);
+    let mut browser = Browser::start();
+    let look_closely = |browser: &mut Browser| {
+        let found = browser.tell(json!({"do": "axe"}));
+        assert_eq!(found["violations"], json!([]));
+        assert!(found["passed"].as_u64() > Some(20), "{found}");
+    };
+    for scheme in ["light", "dark"] {
+        let url = format!("http://{}/", sidecar.address);
+        browser.tell(json!({"do": "open", "url": url, "scheme": scheme}));
+        browser.see("the suspects", |seen| seen["gallery"].as_u64() > Some(0));
+        look_closely(&mut browser);
+        browser.click("#gallery button");
+        browser.see("a sample", |seen| !seen["dialog"].is_null());
+        look_closely(&mut browser);
+    }
+}
+
 #[test]
 fn the_page_fits_a_phone_and_the_dark() {
     let place = Place::new();

@@ -13,6 +13,7 @@ pub const TOOL: Tool = Tool {
     name: "alertmanager",
     about: "receives and routes the alerts",
     by_default: true,
+    pins: Vec::new,
     programs: &[Program {
         name: PROGRAM,
         variable: "MIRRORWATCH_ALERTMANAGER",

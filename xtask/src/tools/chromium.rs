@@ -8,6 +8,7 @@ pub const TOOL: Tool = Tool {
     name: "chromium",
     about: "renders the web page",
     by_default: false,
+    pins: Vec::new,
     programs: &[Program {
         name: "chromium",
         variable: "MIRRORWATCH_CHROMIUM",

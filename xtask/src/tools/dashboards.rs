@@ -18,6 +18,7 @@ pub const TOOL: Tool = Tool {
     name: "dashboards",
     about: "checks the dashboards with Grafana's own types and SDK",
     by_default: true,
+    pins,
     programs: &[
         Program {
             name: "dashboards-node",
@@ -43,13 +44,20 @@ const WRAPPERS: [(&str, &str); 2] = [
     ),
 ];
 
+/// What `package.json` and `requirements.txt` name.
+fn pins() -> Vec<String> {
+    let mut pins = packages().unwrap_or_default();
+    pins.push(REQUIREMENTS.trim().to_owned());
+    pins
+}
+
 fn fetch(store: &Store) -> Result<String, String> {
     let root = store.root();
     let (bin, library) = (root.join("usr/bin"), root.join("usr/lib/dashboards"));
     let told = |error: io::Error| format!("cannot write below {}: {error}", root.display());
     fs::create_dir_all(&bin).map_err(told)?;
     fs::create_dir_all(&library).map_err(told)?;
-    let packages = pinned()?;
+    let packages = packages()?;
     run(
         "npm install",
         Command::new("npm")
@@ -74,11 +82,11 @@ fn fetch(store: &Store) -> Result<String, String> {
     for (name, text) in WRAPPERS {
         wrap(&bin.join(name), text).map_err(told)?;
     }
-    Ok(format!("{}, {}", packages.join(", "), REQUIREMENTS.trim()))
+    Ok(pins().join(", "))
 }
 
 /// The packages with the versions that `package.json` names.
-fn pinned() -> Result<Vec<String>, String> {
+fn packages() -> Result<Vec<String>, String> {
     let mut pinned = Vec::new();
     for package in PACKAGES {
         let entry = format!("\"{package}\": \"");
@@ -102,7 +110,7 @@ mod tests {
 
     #[test]
     fn every_package_has_a_version() {
-        for package in pinned().unwrap() {
+        for package in packages().unwrap() {
             let (_, version) = package.rsplit_once('@').unwrap();
             assert!(
                 version.starts_with(|c: char| c.is_ascii_digit()),

@@ -89,9 +89,13 @@ fn from_environment(tool: &Tool) -> Option<Result<Installed, String>> {
     }))
 }
 
-/// The programs fetched before. The stamp is written last, so what it vouches for is complete.
+/// The programs fetched before, in the versions that are asked for now. The stamp is written last, so what it
+/// vouches for is complete.
 fn from_store(store: &Store, tool: &Tool) -> Option<Installed> {
     let version = fs::read_to_string(store.stamp(tool)).ok()?;
+    if !(tool.pins)().iter().all(|pin| version.contains(pin)) {
+        return None;
+    }
     let paths = programs_in(&store.root().join("usr/bin"), tool)?;
     Some(Installed {
         version: version.trim_end().to_owned(),
@@ -196,6 +200,14 @@ mod tests {
         let installed = from_store(&store, tool).expect("is complete now");
         assert_eq!(installed.version, "1.0");
         assert_eq!(installed.paths.len(), tool.programs.len());
+        let other = Tool {
+            pins: || vec!["2.0".into()],
+            ..TOOLS[0]
+        };
+        assert!(
+            from_store(&store, &other).is_none(),
+            "fetched in another version"
+        );
         fs::remove_dir_all(dir).expect("can remove");
     }
 

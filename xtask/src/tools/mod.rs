@@ -37,6 +37,8 @@ pub struct Tool {
     pub about: &'static str,
     /// Whether a plain run fetches it.
     pub by_default: bool,
+    /// Versions that it must have been fetched in; of Debian's packages, none.
+    pub pins: fn() -> Vec<String>,
     /// What it consists of.
     pub programs: &'static [Program],
     /// Unpacks it below [`Store::root`] and tells its version, or why it cannot.

@@ -1,4 +1,5 @@
-//! Playwright-core, which drives Chromium, from npm. It brings no browser of its own.
+//! Playwright-core, which drives Chromium, and axe-core, which looks for what shuts people out, from npm. Neither
+//! brings a browser of its own.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +7,8 @@ use std::process::Command;
 
 use super::{Program, Store, Tool, run};
 
-/// The package: one archive without dependencies.
-const PACKAGE: &str = "playwright-core@1.65.1";
+/// The packages: each one archive without dependencies.
+const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
 /// Its program within the store, relative to `usr/bin`.
 const PROGRAM: &str = "../lib/playwright/node_modules/playwright-core/cli.js";
 
@@ -16,6 +17,7 @@ pub const TOOL: Tool = Tool {
     name: "playwright",
     about: "drives the live page in Chromium",
     by_default: true,
+    pins: || PACKAGES.map(String::from).to_vec(),
     programs: &[Program {
         name: "playwright-core",
         variable: "MIRRORWATCH_PLAYWRIGHT",
@@ -43,8 +45,9 @@ fn fetch(store: &Store) -> Result<String, String> {
         Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
             .args(["--no-save", "--prefix"])
-            .args([library.as_os_str(), PACKAGE.as_ref()]),
+            .arg(&library)
+            .args(PACKAGES),
     )?;
     super::link(Path::new(PROGRAM), &bin.join("playwright-core")).map_err(told)?;
-    Ok(PACKAGE.to_owned())
+    Ok(PACKAGES.join(", "))
 }

@@ -7,6 +7,7 @@ pub const TOOL: Tool = Tool {
     name: "prometheus",
     about: "scrapes the sidecar, evaluates and tests the alert rules",
     by_default: true,
+    pins: Vec::new,
     programs: &[
         Program {
             name: "prometheus",

@@ -14,6 +14,7 @@ pub const TOOL: Tool = Tool {
     name: "schemathesis",
     about: "holds the JSON API against its description",
     by_default: true,
+    pins: || vec![PACKAGE.to_owned()],
     programs: &[Program {
         name: "schemathesis",
         variable: "MIRRORWATCH_SCHEMATHESIS",

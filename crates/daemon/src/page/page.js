@@ -52,9 +52,9 @@ function ceiling(value) {
 }
 
 /** Lines over epochs, in one unit: [{name, values}] with values [[epoch, value]]. */
-function chart(title, lines, format) {
+function chart(title, lines, format, heading = 'h2') {
   const points = lines.flatMap(line => line.values);
-  const figure = el('figure', {}, el('h3', {}, title));
+  const figure = el('figure', {}, el(heading, { class: 'minor' }, title));
   figure.append(el('figcaption', {}, lines.map((line, i) =>
     el('span', { class: `c${i}` }, `${line.name} ${line.values.length ? format(line.values.at(-1)[1]) : '–'}`))));
   const [width, height, left, bottom] = [320, 170, 44, 18];
@@ -135,7 +135,7 @@ function pairs(summary) {
     return el('tr', {}, el('td', {}, el('button', { onclick: () => toggle(filter), 'aria-pressed': pressed(filter) },
       `${pair.given_name} → ${pair.suggested_name}`)), el('td', { class: 'n' }, String(pair.suspects)));
   });
-  return el('section', { class: 'scroll' }, el('h3', {}, 'by given and suggested label'), rows.length
+  return el('section', { class: 'scroll' }, el('h2', { class: 'minor' }, 'by given and suggested label'), rows.length
     ? el('table', {}, el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'pair'), el('th', { scope: 'col', class: 'n' }, 'suspects'))), el('tbody', {}, rows))
     : el('p', { class: 'quiet' }, 'nobody is named'));
 }
@@ -149,7 +149,7 @@ function sources(summary) {
     el('td', { class: 'n' }, `${source.suspects} of ${source.samples}`),
     el('td', { class: 'n' }, rounded(source.expected_suspects)),
     el('td', { class: 'count' }, [source.flagged ? 'stands out' : '', gone.has(source.source) ? `went bad at epoch ${gone.get(source.source)}` : ''].filter(Boolean).join(', '))));
-  return el('section', { class: 'scroll' }, el('h3', {}, 'by source'), el('table', {}, el('thead', {}, el('tr', {},
+  return el('section', { class: 'scroll' }, el('h2', { class: 'minor' }, 'by source'), el('table', {}, el('thead', {}, el('tr', {},
     el('th', { scope: 'col' }, 'source'), el('th', { scope: 'col', class: 'n' }, 'suspects'), el('th', { scope: 'col', class: 'n' }, 'to expect'), el('th', { scope: 'col' }, ''))), el('tbody', {}, rows)));
 }
 
@@ -186,7 +186,6 @@ function tileOf(suspect, run) {
   given.textContent = suspect.given_name;
   suggested.textContent = `→ ${suspect.suggested_name}`;
   chance.textContent = `${(100 * suspect.wrong_probability).toFixed(0)} % · ${suspect.id}`;
-  tile.setAttribute('aria-label', `sample ${suspect.id}: given ${suspect.given_name}, suggested ${suspect.suggested_name}`);
   tile.onclick = () => { location.hash = link(run, suspect.index); };
   return tile;
 }
@@ -248,8 +247,8 @@ async function showSample(run, index) {
       el('button', { onclick: close, 'aria-label': 'close' }, '×')),
     el('div', { class: 'facts' }, picture(index), el('dl', {}, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
     el('div', { class: 'charts' },
-      chart('evidence: −log₁₀ of the p-value', [{ name: 'evidence', values: values(point => -Math.log10(Math.max(point.p_value, 1e-8))) }], rounded),
-      chart('loss of the given label', [{ name: 'loss', values: values(point => point.loss) }], rounded)));
+      chart('evidence: −log₁₀ of the p-value', [{ name: 'evidence', values: values(point => -Math.log10(Math.max(point.p_value, 1e-8))) }], rounded, 'h3'),
+      chart('loss of the given label', [{ name: 'loss', values: values(point => point.loss) }], rounded, 'h3')));
   dialog.onkeydown = event => {
     const go = { ArrowLeft: before, ArrowRight: after }[event.key];
     if (go) { go(); event.preventDefault(); }
