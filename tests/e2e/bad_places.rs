@@ -39,10 +39,18 @@ fn an_address_that_cannot_be_listened_on() {
     );
     refused(
         "here",
-        &["cannot listen on", "here", "host:port", "--web.listen-address"],
+        &[
+            "cannot listen on",
+            "here",
+            "host:port",
+            "--web.listen-address",
+        ],
     );
     // Of the block set aside for documentation: no machine has it.
-    refused("192.0.2.1:0", &["192.0.2.1", "no such address", "--web.listen-address"]);
+    refused(
+        "192.0.2.1:0",
+        &["192.0.2.1", "no such address", "--web.listen-address"],
+    );
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn the_sidecar_names_its_commands() {
             "scan",
             "Watch a directory of runs",
             "Scan one checkpoint",
+            "export",
             "status",
             "completions",
             "man",

@@ -16,6 +16,7 @@ mod demo;
 mod demo_extras;
 mod demo_refusals;
 mod deploy;
+mod export;
 mod grafana;
 mod grafana_dashboards;
 mod grafana_metrics;

@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::daemon;
 use crate::error::DaemonError;
+use crate::export::{self, ExportArgs};
 use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, WatchArgs};
@@ -45,6 +46,19 @@ enum Command<A: Args> {
         /// Options of the scan.
         #[command(flatten)]
         scan: Box<OnceArgs>,
+    },
+    /// Write what is to be done about a run's suspects, for a training or another tool
+    ///
+    /// From the evidence that `watch` has kept, whether it still runs or not: keep.txt (positions of the samples to
+    /// keep), relabel.csv, weights.csv, label_issues.csv (cleanlab's columns) and export.json, which
+    /// `mirrorwatch::cleaned` applies to a Burn data set.
+    Export {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the export.
+        #[command(flatten)]
+        export: Box<ExportArgs>,
     },
     /// Ask a running sidecar what it knows
     ///
@@ -112,6 +126,13 @@ where
             set_up_threads(scan.scan.threads);
             match build(task) {
                 Ok(task) => report(once::run(&task, &scan).map(|()| true)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Export { task, export } => {
+            set_up_log(LogFormat::Text);
+            match build(task) {
+                Ok(task) => report(export::run(&task, &export).map(|()| true)),
                 Err(error) => fail(&error),
             }
         }

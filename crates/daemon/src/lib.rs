@@ -30,6 +30,7 @@ mod client;
 mod daemon;
 mod error;
 pub mod evidence;
+pub mod export;
 pub mod history;
 pub mod hub;
 mod intake;

@@ -228,7 +228,10 @@ pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<Sa
     scores
 }
 
-fn csv_bytes<R: Serialize + Default>(rows: &[R], path: &Path) -> Result<Vec<u8>, DaemonError> {
+pub(crate) fn csv_bytes<R: Serialize + Default>(
+    rows: &[R],
+    path: &Path,
+) -> Result<Vec<u8>, DaemonError> {
     let failed = |message: String| DaemonError::Write {
         path: path.to_path_buf(),
         message,
@@ -250,7 +253,7 @@ fn csv_bytes<R: Serialize + Default>(rows: &[R], path: &Path) -> Result<Vec<u8>,
     Ok(bytes)
 }
 
-fn json_bytes<R: Serialize>(row: &R, path: &Path) -> Result<Vec<u8>, DaemonError> {
+pub(crate) fn json_bytes<R: Serialize>(row: &R, path: &Path) -> Result<Vec<u8>, DaemonError> {
     serde_json::to_vec(row).map_err(|error| DaemonError::Write {
         path: path.to_path_buf(),
         message: error.to_string(),

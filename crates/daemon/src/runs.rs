@@ -56,10 +56,6 @@ impl Runs {
         self.directory.join(run)
     }
 
-    fn state_path(&self, run: &str) -> PathBuf {
-        self.directory(run).join("state.bin")
-    }
-
     /// The state of a run, read from disk at first sight.
     ///
     /// A state that is damaged or belongs to other data or settings is set aside with a warning,
@@ -101,7 +97,7 @@ impl Runs {
     }
 
     fn load(&self, run: &str) -> RunState {
-        let path = self.state_path(run);
+        let path = state_file(&self.directory(run));
         let problem = match RunState::load(&path) {
             Ok(Some(state)) if state.fingerprint == self.fingerprint => {
                 tracing::info!(
@@ -157,7 +153,7 @@ impl Runs {
         let state = self.open(run);
         // If it cannot be made, saving says so.
         let _ = std::fs::create_dir_all(self.directory(run));
-        let result = lock(&state).save(&self.state_path(run));
+        let result = lock(&state).save(&state_file(&self.directory(run)));
         if let Err(error) = result {
             tracing::warn!(
                 run,
@@ -165,6 +161,15 @@ impl Runs {
             );
         }
     }
+}
+
+/// Where the evidence of a run is kept below `state`, the directory for evidence and results.
+pub fn state_path(state: &Path, run: &str) -> PathBuf {
+    state_file(&state.join("runs").join(run))
+}
+
+fn state_file(directory: &Path) -> PathBuf {
+    directory.join("state.bin")
 }
 
 /// What scores mean. Counts up when that changes, so that evidence is not continued with scores of another kind.

@@ -4,6 +4,7 @@
 //!
 //! - [`hook`]: publishes checkpoints from the training loop, one added line;
 //! - [`Task`] and [`sidecar`]: the sidecar's `main` is one line;
+//! - [`cleaned`]: training again without the suspects;
 //! - [`stock`]: a ready-made task over IDX files;
 //! - [`influence`], [`stats`], [`checkpoint`]: the parts, for those who build their own.
 //!
@@ -18,6 +19,7 @@
 //! }
 //! ```
 
+pub mod cleaned;
 pub mod stock;
 
 pub use mirrorwatch_checkpoint as checkpoint;

@@ -1,0 +1,334 @@
+//! `export`: what to do about a run's suspects, as files that a training or another tool reads.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use mirrorwatch_checkpoint::write_atomic;
+use mirrorwatch_influence::{Labels, Task};
+use serde::{Deserialize, Serialize};
+
+use crate::account::account;
+use crate::error::DaemonError;
+use crate::options::ScanOptions;
+use crate::results::{self, csv_bytes};
+use crate::runs::{fingerprint, state_path};
+use crate::store::RunState;
+
+/// Version of [`Export`] as JSON.
+pub const EXPORT_SCHEMA: u32 = 1;
+
+/// Options of `export`.
+#[derive(Debug, Clone, Args)]
+pub struct ExportArgs {
+    /// The run
+    pub run: String,
+
+    /// Directory that holds one directory per run
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub root: PathBuf,
+
+    /// Directory for evidence and results [default: ROOT/.mirrorwatch]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Directory to write the files to; made if it does not exist
+    #[arg(long, value_name = "DIR", default_value = "export")]
+    pub out: PathBuf,
+
+    /// What the scans computed, as `watch` was told; --fdr and --alpha may be others
+    #[command(flatten)]
+    pub scan: ScanOptions,
+}
+
+/// What is to be done about a training set: `export.json`, for programs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Export {
+    /// [`EXPORT_SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The run it is about.
+    pub run: String,
+    /// Epoch of its last scanned checkpoint.
+    pub epoch: u64,
+    /// Optimizer step of that.
+    pub step: u64,
+    /// Of labels, data and settings: the SHA-256 that the evidence is kept under.
+    pub fingerprint: String,
+    /// Training samples, suspects or not: the length of the data set that it fits.
+    pub samples: usize,
+    /// False-discovery rate of the suspects.
+    pub fdr: f64,
+    /// Why nobody is named, if so.
+    pub refusal: Option<String>,
+    /// The suspects, most suspicious first.
+    pub suspects: Vec<Relabel>,
+}
+
+/// A suspect, and the label it should most likely carry.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Relabel {
+    /// Its position in the training set, from 0.
+    pub index: usize,
+    /// Its name, from the task.
+    pub id: String,
+    /// Given label.
+    pub given: usize,
+    /// The label that most of the evidence speaks for.
+    pub suggested: usize,
+    /// Estimated chance that the given label is wrong, in [0, 1].
+    pub wrong_probability: f32,
+}
+
+/// A row of `label_issues.csv`, with cleanlab's columns (`CleanLearning.get_label_issues`): one per training sample.
+#[derive(Debug, Default, Serialize)]
+struct LabelIssue {
+    is_label_issue: bool,
+    /// 1 − the chance that the label is wrong.
+    label_quality: f32,
+    given_label: usize,
+    predicted_label: usize,
+}
+
+/// A row of `weights.csv`: what a sample may weigh in a training that keeps all of them.
+#[derive(Debug, Default, Serialize)]
+struct Weight {
+    index: usize,
+    weight: f32,
+}
+
+impl Export {
+    /// Reads `export.json`.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, is none, or is of another version.
+    pub fn read(path: &Path) -> Result<Self, DaemonError> {
+        let failed = |message: String| DaemonError::Read {
+            path: path.to_path_buf(),
+            message,
+        };
+        let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+        let export: Self =
+            serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
+        if export.schema != EXPORT_SCHEMA {
+            let schema = export.schema;
+            return Err(failed(format!(
+                "its schema is {schema}, {EXPORT_SCHEMA} is known; export again with this version"
+            )));
+        }
+        // Whoever applies it takes them for positions.
+        if let Some(beyond) = export.suspects.iter().find(|s| s.index >= export.samples) {
+            let (index, samples) = (beyond.index, export.samples);
+            return Err(failed(format!(
+                "suspect {index} is none of {samples} samples"
+            )));
+        }
+        Ok(export)
+    }
+
+    /// Positions of all samples but the suspects, ascending.
+    pub fn kept(&self) -> Vec<usize> {
+        let mut keep = vec![true; self.samples];
+        for suspect in &self.suspects {
+            keep[suspect.index] = false;
+        }
+        (0..self.samples).filter(|&index| keep[index]).collect()
+    }
+}
+
+/// Writes the files and prints what they say.
+///
+/// # Errors
+///
+/// A run without evidence for this data and these settings, or files that cannot be written.
+pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
+    let config = args.scan.config::<T>()?;
+    let labels = Labels::read(task)?;
+    let state = args.state.clone();
+    let state = state.unwrap_or_else(|| args.root.join(".mirrorwatch"));
+    let path = state_path(&state, &args.run);
+    let known = fingerprint(&labels, &config.estimators, config.folds, config.seed);
+    let unusable = |message: &str| DaemonError::State {
+        path: path.clone(),
+        message: message.to_string(),
+    };
+    let state = RunState::load(&path)?.ok_or_else(|| {
+        unusable("there is no evidence of this run; is --root or --state what `watch` was given?")
+    })?;
+    if state.fingerprint != known {
+        return Err(unusable(
+            "it was made with other data or settings; give the options that `watch` was given",
+        ));
+    }
+    let summary = state
+        .summaries
+        .last()
+        .ok_or_else(|| unusable("no checkpoint is scanned yet"))?;
+    let levels = args.scan.levels();
+    let mut account =
+        account(&state.evidence, &labels, levels).map_err(|message| unusable(&message))?;
+    if summary.refusal.is_some() {
+        account.name_nobody();
+    }
+    let suspects = results::suspects(task, &labels, &state.evidence, &account);
+    let export = Export {
+        schema: EXPORT_SCHEMA,
+        run: args.run.clone(),
+        epoch: summary.epoch,
+        step: summary.step,
+        fingerprint: known,
+        samples: labels.train.len(),
+        fdr: levels.fdr,
+        refusal: summary
+            .refusal
+            .as_ref()
+            .map(|refusal| refusal.message.clone()),
+        suspects: suspects
+            .into_iter()
+            .map(|suspect| Relabel {
+                index: suspect.index,
+                id: suspect.id,
+                given: suspect.given,
+                suggested: suspect.suggested as usize,
+                wrong_probability: suspect.wrong_probability,
+            })
+            .collect(),
+    };
+    write(&args.out, &export, &labels, &account.wrong_probability)?;
+    let (samples, suspects) = (export.samples, export.suspects.len());
+    if let Some(refusal) = &export.refusal {
+        println!("no count: {refusal}");
+    }
+    println!(
+        "{}: {} of {samples} samples are kept, {suspects} are suspects (run {}, epoch {})",
+        args.out.display(),
+        samples - suspects,
+        export.run,
+        export.epoch,
+    );
+    Ok(())
+}
+
+/// Writes all files; `export.json` comes last, so whoever waits for it finds the rest.
+fn write(
+    directory: &Path,
+    export: &Export,
+    labels: &Labels,
+    wrong_probability: &[f32],
+) -> Result<(), DaemonError> {
+    std::fs::create_dir_all(directory).map_err(|error| DaemonError::Write {
+        path: directory.to_path_buf(),
+        message: error.to_string(),
+    })?;
+    let mut issues = Vec::with_capacity(export.samples);
+    let mut weights = Vec::with_capacity(export.samples);
+    for (index, (&given, &wrong)) in labels.train.iter().zip(wrong_probability).enumerate() {
+        issues.push(LabelIssue {
+            is_label_issue: false,
+            label_quality: 1.0 - wrong,
+            given_label: given,
+            predicted_label: given,
+        });
+        weights.push(Weight {
+            index,
+            weight: 1.0 - wrong,
+        });
+    }
+    for suspect in &export.suspects {
+        issues[suspect.index].is_label_issue = true;
+        issues[suspect.index].predicted_label = suspect.suggested;
+    }
+    let kept: String = export.kept().iter().map(|i| format!("{i}\n")).collect();
+    write_atomic(directory.join("keep.txt"), kept.as_bytes())?;
+    let csv = |name: &str| directory.join(name);
+    let path = csv("relabel.csv");
+    write_atomic(&path, &csv_bytes(&export.suspects, &path)?)?;
+    let path = csv("weights.csv");
+    write_atomic(&path, &csv_bytes(&weights, &path)?)?;
+    let path = csv("label_issues.csv");
+    write_atomic(&path, &csv_bytes(&issues, &path)?)?;
+    let path = directory.join("export.json");
+    write_atomic(&path, &results::json_bytes(export, &path)?)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn export() -> Export {
+        let relabel = |index| Relabel {
+            index,
+            id: format!("s{index}"),
+            given: 1,
+            suggested: 0,
+            wrong_probability: 0.75,
+        };
+        Export {
+            schema: EXPORT_SCHEMA,
+            run: "r".to_string(),
+            epoch: 3,
+            step: 30,
+            fingerprint: String::new(),
+            samples: 5,
+            fdr: 0.1,
+            refusal: None,
+            suspects: vec![relabel(3), relabel(0)],
+        }
+    }
+
+    #[test]
+    fn every_file_says_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let labels = Labels {
+            classes: 2,
+            train: vec![1, 0, 0, 1, 1],
+            probe: vec![],
+            trusted: vec![],
+            canaries: vec![],
+        };
+        let wrong = [0.75, 0.0, 0.25, 0.75, 0.5];
+        write(directory.path(), &export(), &labels, &wrong).unwrap();
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+        assert_eq!(read("keep.txt"), "1\n2\n4\n");
+        assert_eq!(
+            read("relabel.csv"),
+            "index,id,given,suggested,wrong_probability\n3,s3,1,0,0.75\n0,s0,1,0,0.75\n"
+        );
+        assert_eq!(
+            read("weights.csv"),
+            "index,weight\n0,0.25\n1,1.0\n2,0.75\n3,0.25\n4,0.5\n"
+        );
+        let issues = read("label_issues.csv");
+        let lines: Vec<&str> = issues.lines().collect();
+        assert_eq!(
+            lines[0],
+            "is_label_issue,label_quality,given_label,predicted_label"
+        );
+        assert_eq!((lines[1], lines[5]), ("true,0.25,1,0", "false,0.5,1,1"));
+        let path = directory.path().join("export.json");
+        assert_eq!(Export::read(&path).unwrap(), export());
+    }
+
+    #[test]
+    fn an_export_that_fits_nothing_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("export.json");
+        let refused = |export: &Export, part: &str| {
+            std::fs::write(&path, serde_json::to_vec(export).unwrap()).unwrap();
+            let error = Export::read(&path).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        let short = Export {
+            samples: 3,
+            ..export()
+        };
+        refused(&short, "suspect 3 is none of 3 samples");
+        let newer = Export {
+            schema: 9,
+            ..export()
+        };
+        refused(&newer, "export again");
+        std::fs::write(&path, "{}").unwrap();
+        assert!(Export::read(&path).is_err());
+    }
+}

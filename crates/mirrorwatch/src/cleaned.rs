@@ -1,0 +1,180 @@
+//! Training again without the suspects, or with the labels that they should most likely carry.
+//!
+//! `my-sidecar export RUN --out export` writes down what is to be done; the training applies it in one line.
+//!
+//! ```
+//! use burn::data::dataset::{Dataset, InMemDataset};
+//! use mirrorwatch::cleaned::{relabelled, without_suspects};
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("export.json");
+//! # std::fs::write(&path, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
+//! #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#).unwrap();
+//! // Pairs of an input and its label, of which the second one is a suspect.
+//! let train = || InMemDataset::new(vec![("a", 0), ("b", 0), ("c", 1)]);
+//! let clean = without_suspects(train(), &path).unwrap();
+//! assert_eq!((clean.len(), clean.get(1).unwrap()), (2, ("c", 1)));
+//!
+//! let corrected = relabelled(train(), &path, 0.5, |item, label| item.1 = label).unwrap();
+//! assert_eq!((corrected.len(), corrected.get(1).unwrap()), (3, ("b", 7)));
+//! ```
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use burn::data::dataset::transform::SelectionDataset;
+use burn::data::dataset::{Dataset, DatasetError};
+use mirrorwatch_daemon::DaemonError;
+use mirrorwatch_daemon::export::Export;
+
+/// The samples of `dataset` that are no suspects, in their order, by the `export.json` at `path`.
+///
+/// # Errors
+///
+/// A file that cannot be read, or one that was made for a data set of another length.
+pub fn without_suspects<D, I>(
+    dataset: D,
+    path: impl AsRef<Path>,
+) -> Result<SelectionDataset<D, I>, DaemonError>
+where
+    D: Dataset<I>,
+    I: Clone + Send + Sync,
+{
+    let export = fitting(dataset.len(), path.as_ref())?;
+    Ok(SelectionDataset::from_indices_checked(
+        dataset,
+        export.kept(),
+    ))
+}
+
+/// All samples of `dataset`, those suspects that are wrong with a chance of `least` or more with their suggested label,
+/// which `relabel` puts into an item.
+///
+/// # Errors
+///
+/// A file that cannot be read, or one that was made for a data set of another length.
+pub fn relabelled<D, I, F>(
+    dataset: D,
+    path: impl AsRef<Path>,
+    least: f32,
+    relabel: F,
+) -> Result<Relabelled<D, F>, DaemonError>
+where
+    D: Dataset<I>,
+    F: Fn(&mut I, usize) + Send + Sync,
+{
+    let export = fitting(dataset.len(), path.as_ref())?;
+    let sure = export.suspects.into_iter();
+    let labels = sure
+        .filter(|suspect| suspect.wrong_probability >= least)
+        .map(|suspect| (suspect.index, suspect.suggested))
+        .collect();
+    Ok(Relabelled {
+        dataset,
+        labels,
+        relabel,
+    })
+}
+
+/// See [`relabelled`].
+pub struct Relabelled<D, F> {
+    dataset: D,
+    labels: HashMap<usize, usize>,
+    relabel: F,
+}
+
+impl<D, I, F> Dataset<I> for Relabelled<D, F>
+where
+    D: Dataset<I>,
+    F: Fn(&mut I, usize) + Send + Sync,
+{
+    fn get(&self, index: usize) -> Result<I, DatasetError> {
+        let mut item = self.dataset.get(index)?;
+        if let Some(&label) = self.labels.get(&index) {
+            (self.relabel)(&mut item, label);
+        }
+        Ok(item)
+    }
+
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+}
+
+/// Another data set would lose other samples than the suspects, without a word.
+fn fitting(samples: usize, path: &Path) -> Result<Export, DaemonError> {
+    let export = Export::read(path)?;
+    if export.samples == samples {
+        return Ok(export);
+    }
+    Err(DaemonError::Read {
+        path: path.to_path_buf(),
+        message: format!(
+            "it is about {} training samples and the data set has {samples}; export the run that was trained on it",
+            export.samples
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::data::dataset::InMemDataset;
+    use mirrorwatch_daemon::export::{EXPORT_SCHEMA, Relabel};
+
+    use super::*;
+
+    fn written(samples: usize) -> tempfile::TempDir {
+        let relabel = |index, wrong_probability| Relabel {
+            index,
+            suggested: 5,
+            wrong_probability,
+            ..Relabel::default()
+        };
+        let export = Export {
+            schema: EXPORT_SCHEMA,
+            run: "r".to_string(),
+            epoch: 1,
+            step: 1,
+            fingerprint: String::new(),
+            samples,
+            fdr: 0.1,
+            refusal: None,
+            suspects: vec![relabel(2, 0.9), relabel(0, 0.4)],
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let json = serde_json::to_vec(&export).unwrap();
+        std::fs::write(directory.path().join("export.json"), json).unwrap();
+        directory
+    }
+
+    #[test]
+    fn suspects_are_left_out_and_the_order_stays() {
+        let directory = written(4);
+        let data = InMemDataset::new(vec![10, 11, 12, 13]);
+        let clean = without_suspects(data, directory.path().join("export.json")).unwrap();
+        let items: Vec<i32> = (0..clean.len()).map(|i| clean.get(i).unwrap()).collect();
+        assert_eq!(items, [11, 13]);
+    }
+
+    #[test]
+    fn only_sure_ones_are_relabelled() {
+        let directory = written(3);
+        let data = InMemDataset::new(vec![0usize, 1, 2]);
+        let path = directory.path().join("export.json");
+        let found = relabelled(data, path, 0.5, |item, label| *item = label).unwrap();
+        let items: Vec<usize> = (0..3).map(|i| found.get(i).unwrap()).collect();
+        assert_eq!(items, [0, 1, 5]);
+    }
+
+    #[test]
+    fn another_data_set_is_refused() {
+        let directory = written(4);
+        let data = InMemDataset::new(vec![0; 5]);
+        let path = directory.path().join("export.json");
+        let error = without_suspects(data, path).err().unwrap().to_string();
+        assert!(
+            error.contains("4 training samples and the data set has 5"),
+            "{error}"
+        );
+    }
+}
