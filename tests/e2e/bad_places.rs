@@ -34,23 +34,15 @@ fn an_address_that_cannot_be_listened_on() {
         &[
             &address,
             "address already in use",
-            "another port with --web.listen-address",
+            "another port with --listen",
         ],
     );
     refused(
         "here",
-        &[
-            "cannot listen on",
-            "here",
-            "host:port",
-            "--web.listen-address",
-        ],
+        &["cannot listen on", "here", "host:port", "--listen"],
     );
     // Of the block set aside for documentation: no machine has it.
-    refused(
-        "192.0.2.1:0",
-        &["192.0.2.1", "no such address", "--web.listen-address"],
-    );
+    refused("192.0.2.1:0", &["192.0.2.1", "no such address", "--listen"]);
 }
 
 #[test]

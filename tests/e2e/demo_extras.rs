@@ -111,3 +111,38 @@ fn a_demo_that_nobody_listens_to_ends_well() {
     assert!(output.status.success(), "{}: {errors}", output.status);
     assert!(!errors.contains("panicked"), "{errors}");
 }
+
+#[test]
+fn a_second_training_leaves_the_suspects_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = Data::write(directory.path());
+    let demo = Demo::run(&[
+        "--data",
+        &data.directory.display().to_string(),
+        "--truth",
+        &data.truth_file.display().to_string(),
+        "--epochs",
+        "4",
+        "--probe",
+        "200",
+        "--trusted",
+        "150",
+        "--retrain",
+    ]);
+    demo.assert_accounted_for(4.0);
+    let suspects = demo.number("/final/suspects");
+    assert!(suspects > 0.0);
+    assert_eq!(demo.number("/retrained/kept"), 1500.0 - suspects);
+    // What the probe leaves over.
+    assert_eq!(demo.number("/retrained/test_samples"), 100.0);
+    for way in ["", "_without_suspects", "_relabelled"] {
+        let accuracy = demo.number(&format!("/retrained/accuracy{way}"));
+        assert!(
+            accuracy > 0.8,
+            "accuracy{way}: {}",
+            demo.summary["retrained"]
+        );
+    }
+    let relabel = fs::read_to_string(demo.work().join("export/relabel.csv")).unwrap();
+    assert_eq!(relabel.lines().count() as f64, 1.0 + suspects);
+}

@@ -114,6 +114,10 @@ fn numbers_that_make_no_sense() {
         &["--train-limit", "600", "--probe", "5"],
         &["in the probe set", "at least 2"],
     );
+    scene.refused(
+        &["--train-limit", "600", "--probe", "2000", "--retrain"],
+        &["all 2000 test samples are in the probe", "--retrain"],
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub enum HttpError {
     /// The address to listen on is not of the form `host:port`.
     #[error(
         "cannot listen on {addr:?}: not an address; give host:port, for example 127.0.0.1:9464, \
-         with --web.listen-address"
+         with --listen"
     )]
     NotAnAddress {
         /// The address as given.
@@ -20,7 +20,7 @@ pub enum HttpError {
     /// The host part of the address does not resolve.
     #[error(
         "cannot listen on {addr}: host name not found ({reason}); give an IP address, for example \
-         127.0.0.1:9464, with --web.listen-address"
+         127.0.0.1:9464, with --listen"
     )]
     UnknownHost {
         /// The address as given.
@@ -31,7 +31,7 @@ pub enum HttpError {
     /// Something else listens on the port already.
     #[error(
         "cannot listen on {addr}: address already in use; stop the other process or choose \
-         another port with --web.listen-address"
+         another port with --listen"
     )]
     AddressInUse {
         /// The address as given.
@@ -39,7 +39,7 @@ pub enum HttpError {
     },
     /// The system does not let this user listen there.
     #[error(
-        "cannot listen on {addr}: permission denied; choose a port from 1024 upwards with --web.listen-address"
+        "cannot listen on {addr}: permission denied; choose a port from 1024 upwards with --listen"
     )]
     PermissionDenied {
         /// The address as given.
@@ -48,14 +48,14 @@ pub enum HttpError {
     /// The IP address belongs to no interface of this machine.
     #[error(
         "cannot listen on {addr}: this machine has no such address; choose one of its own, for \
-         example 127.0.0.1, with --web.listen-address"
+         example 127.0.0.1, with --listen"
     )]
     NotLocal {
         /// The address as given.
         addr: String,
     },
     /// Any other failure to open the listening socket.
-    #[error("cannot listen on {addr}: {reason}; choose another address with --web.listen-address")]
+    #[error("cannot listen on {addr}: {reason}; choose another address with --listen")]
     Listen {
         /// The address as given.
         addr: String,

@@ -25,7 +25,7 @@ fn a_port_in_use_is_one_clear_sentence() {
         bind_error(&addr),
         format!(
             "cannot listen on {addr}: address already in use; stop the other process or choose \
-             another port with --web.listen-address"
+             another port with --listen"
         )
     );
 }

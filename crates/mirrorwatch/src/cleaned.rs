@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn written(samples: usize) -> tempfile::TempDir {
+    fn written(samples: usize) -> std::io::Result<tempfile::TempDir> {
         let relabel = |index, wrong_probability| Relabel {
             index,
             suggested: 5,
@@ -141,15 +141,15 @@ mod tests {
             refusal: None,
             suspects: vec![relabel(2, 0.9), relabel(0, 0.4)],
         };
-        let directory = tempfile::tempdir().unwrap();
-        let json = serde_json::to_vec(&export).unwrap();
-        std::fs::write(directory.path().join("export.json"), json).unwrap();
-        directory
+        let directory = tempfile::tempdir()?;
+        let json = serde_json::to_vec(&export)?;
+        std::fs::write(directory.path().join("export.json"), json)?;
+        Ok(directory)
     }
 
     #[test]
     fn suspects_are_left_out_and_the_order_stays() {
-        let directory = written(4);
+        let directory = written(4).unwrap();
         let data = InMemDataset::new(vec![10, 11, 12, 13]);
         let clean = without_suspects(data, directory.path().join("export.json")).unwrap();
         let items: Vec<i32> = (0..clean.len()).map(|i| clean.get(i).unwrap()).collect();
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn only_sure_ones_are_relabelled() {
-        let directory = written(3);
+        let directory = written(3).unwrap();
         let data = InMemDataset::new(vec![0usize, 1, 2]);
         let path = directory.path().join("export.json");
         let found = relabelled(data, path, 0.5, |item, label| *item = label).unwrap();
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn another_data_set_is_refused() {
-        let directory = written(4);
+        let directory = written(4).unwrap();
         let data = InMemDataset::new(vec![0; 5]);
         let path = directory.path().join("export.json");
         let error = without_suspects(data, path).err().unwrap().to_string();

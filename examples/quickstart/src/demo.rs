@@ -11,6 +11,7 @@ use mirrorwatch::stock::{Architecture, IdxTask, StockArgs};
 use crate::follow::{self, Follower};
 use crate::options::Options;
 use crate::report;
+use crate::retrain;
 use crate::sidecar::{Sidecar, metric};
 use crate::train::{self, Training};
 use quickstart::data::{Files, Source};
@@ -43,6 +44,9 @@ pub fn run(options: &Options) -> Result<bool, String> {
     check_writable("--summary", options.summary.as_deref())?;
     check_writable("--suspects", options.suspects.as_deref())?;
     let source = open_source(options)?;
+    if options.retrain {
+        retrain::check(source.test_labels.len(), options.probe)?;
+    }
     let labels = make_labels(options, &source)?;
     let model = options.model.unwrap_or(match source.train.shape().len() {
         1 => Architecture::Mlp,
@@ -96,14 +100,20 @@ pub fn run(options: &Options) -> Result<bool, String> {
             .unwrap_or_else(|_| Err("training panicked".to_string()));
         (result, watched)
     });
-    result?;
+    let model = result?;
     let (scrape, complete) = watched?;
+    let retrained = options.retrain.then(|| {
+        let arguments = task_arguments(&stock, &work);
+        retrain::run(&training, &model, &arguments, &stock, RUN, &work)
+    });
+    let retrained = retrained.transpose()?;
     report::write(
         options,
         &source,
         &labels,
         &follower,
         &scrape,
+        retrained.as_ref(),
         &work.join("suspects.png"),
     )?;
     if !options.headless {
@@ -277,6 +287,20 @@ fn write_indices(indices: &[usize], path: &Path) -> Result<Option<PathBuf>, Stri
 
 fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<String> {
     let mut arguments = vec!["watch".to_string()];
+    arguments.extend(task_arguments(stock, work));
+    let mut put = |name: &str, value: String| arguments.extend([name.to_string(), value]);
+    put("--listen", options.listen.clone());
+    put("--threads", options.threads().to_string());
+    put("--class-metrics", CLASS_PAIRS.to_string());
+    arguments.push("--write-scores".to_string());
+    arguments.push("--exit-on-stdin-close".to_string());
+    arguments.extend(options.sidecar.iter().cloned());
+    arguments
+}
+
+/// What every command of the sidecar is told: the data, and where runs and evidence are.
+fn task_arguments(stock: &StockArgs, work: &Path) -> Vec<String> {
+    let mut arguments = Vec::new();
     let mut put = |name: &str, value: String| arguments.extend([name.to_string(), value]);
     put("--data", stock.data.display().to_string());
     for (name, path) in [
@@ -305,12 +329,6 @@ fn sidecar_arguments(options: &Options, stock: &StockArgs, work: &Path) -> Vec<S
     put("--class-names", stock.class_names.join(","));
     put("--root", work.join("runs").display().to_string());
     put("--state", work.join("state").display().to_string());
-    put("--listen", options.listen.clone());
-    put("--threads", options.threads().to_string());
-    put("--class-metrics", CLASS_PAIRS.to_string());
-    arguments.push("--write-scores".to_string());
-    arguments.push("--exit-on-stdin-close".to_string());
-    arguments.extend(options.sidecar.iter().cloned());
     arguments
 }
 

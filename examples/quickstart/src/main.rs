@@ -19,6 +19,7 @@ mod demo;
 mod follow;
 mod options;
 mod report;
+mod retrain;
 mod sheet;
 mod sidecar;
 mod silent;

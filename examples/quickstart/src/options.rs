@@ -85,6 +85,10 @@ pub struct Options {
     #[arg(long)]
     pub headless: bool,
 
+    /// At the end, train again without the suspects and with their suggested labels, and compare on test samples
+    #[arg(long)]
+    pub retrain: bool,
+
     /// Write what was found, measured against the truth, to this JSON file
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,

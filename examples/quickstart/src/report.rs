@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::demo::Labels;
 use crate::follow::{self, Checkpoint, Follower};
 use crate::options::Options;
+use crate::retrain::Retrained;
 use crate::sheet::{self, Tile};
 
 /// The summary file. Fields that need the truth are null without it.
@@ -27,6 +28,9 @@ struct Report<'a> {
     /// Only with `--sources`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sources: Vec<SourceRow<'a>>,
+    /// Only with `--retrain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retrained: Option<&'a Retrained>,
     scrape: &'a str,
 }
 
@@ -63,10 +67,11 @@ pub fn write(
     labels: &Labels,
     follower: &Follower<'_>,
     scrape: &str,
+    retrained: Option<&Retrained>,
     picture: &Path,
 ) -> Result<(), String> {
     if let Some(path) = &options.summary {
-        write_summary(path, options, source, labels, follower, scrape)?;
+        write_summary(path, options, source, labels, follower, scrape, retrained)?;
     }
     let (Some(last), Some(summary)) = (
         follower.checkpoints.last(),
@@ -112,6 +117,7 @@ fn write_summary(
     labels: &Labels,
     follower: &Follower<'_>,
     scrape: &str,
+    retrained: Option<&Retrained>,
 ) -> Result<(), String> {
     let scored = labels.given.len() - labels.known.len();
     let wrong = labels.wrong.iter().filter(|w| **w).count();
@@ -123,6 +129,7 @@ fn write_summary(
         checkpoints: &follower.checkpoints,
         last: follower.checkpoints.last(),
         sources: follower.sources.iter().map(row).collect(),
+        retrained,
         scrape,
     };
     let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;

@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use burn::train::metric::LossMetric;
 use burn::train::{Learner, SupervisedTraining};
 use mirrorwatch::prelude::{Hook, MirrorwatchExt, Task};
-use mirrorwatch::stock::{Architecture, IdxTask, Net, SampleBatcher};
+use mirrorwatch::stock::{Architecture, IdxTask, Net, Sample, SampleBatcher};
 
 use crate::silent::Silent;
 use quickstart::broken::{Break, Broken};
@@ -43,30 +43,52 @@ impl Training<'_> {
     /// # Errors
     ///
     /// A model that cannot be built, or training that stopped on an error, in words.
-    pub fn run(&self, artifacts: &Path, hook: &Hook) -> Result<(), String> {
+    pub fn run(&self, artifacts: &Path, hook: &Hook) -> Result<Net, String> {
+        match &self.broken {
+            Some(broken) => self.on(broken.clone(), self.epochs, artifacts, Some(hook)),
+            None => self.on(
+                self.task.train_samples(),
+                self.epochs,
+                artifacts,
+                Some(hook),
+            ),
+        }
+    }
+
+    /// Trains the same way on `samples`, for so many epochs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Training::run`].
+    pub fn on(
+        &self,
+        samples: Arc<dyn Dataset<Sample>>,
+        epochs: usize,
+        artifacts: &Path,
+        hook: Option<&Hook>,
+    ) -> Result<Net, String> {
         let device = Device::flex().autodiff();
         device.seed(self.seed);
         let model = Net::new(self.model, self.shape, self.classes, &device)?;
         let train = DataLoaderBuilder::new(SampleBatcher)
             .batch_size(self.batch_size)
-            .shuffle(self.seed);
-        let train = match &self.broken {
-            Some(broken) => train.build(broken.clone()),
-            None => train.build(self.task.train_samples()),
-        };
+            .shuffle(self.seed)
+            .build(samples);
         let valid = DataLoaderBuilder::new(SampleBatcher)
             .batch_size(500)
             .build(self.task.probe_samples());
-        let result = SupervisedTraining::new(artifacts, train, valid)
+        let mut training = SupervisedTraining::new(artifacts, train, valid)
             .metric_valid_numeric(LossMetric::new())
-            .num_epochs(self.epochs)
+            .num_epochs(epochs)
             .renderer(Box::new(Silent))
-            .with_application_logger(None)
-            .mirrorwatch(hook) // the one added line
-            .launch(Learner::new(model, AdamConfig::new().init(), self.lr));
+            .with_application_logger(None);
+        if let Some(hook) = hook {
+            training = training.mirrorwatch(hook); // the one added line
+        }
+        let result = training.launch(Learner::new(model, AdamConfig::new().init(), self.lr));
         match result.error {
             Some(error) => Err(error.to_string()),
-            None => Ok(()),
+            None => Ok(result.model),
         }
     }
 }
