@@ -19,6 +19,8 @@
 //! }
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod cleaned;
 pub mod stock;
 

@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn every_package_has_a_version() {
-        for package in packages().unwrap() {
-            let (_, version) = package.rsplit_once('@').unwrap();
+        for package in packages().expect("both have a version") {
+            let (_, version) = package.rsplit_once('@').expect("has a version");
             assert!(
                 version.starts_with(|c: char| c.is_ascii_digit()),
                 "{package}"
