@@ -194,7 +194,8 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         Null::HeldOut | Null::Pooled => held_out.clone(),
     };
     // Suspects are named in the tail, where a held-out sample's own fork reads it on the safe side; the bound is
-    // taken wherever it is largest, so that its null must match at every height.
+    // taken wherever it is largest, so that its null must match at every height. (The estimated share of right labels,
+    // which naming adapts to, looks at the middle; measured, the caution of the tail outweighs that by far.)
     let bounding = match null {
         Null::Trusted => known.scores.clone(),
         Null::HeldOut | Null::Pooled => channel.probe_mean.clone(),

@@ -20,7 +20,9 @@ pub(crate) struct ClientArgs {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9464")]
     pub url: String,
 
-    /// PEM file with the authorities to trust, or the sidecar's own certificate [default: the public ones]
+    /// PEM file with the authorities to trust [default: the public ones]
+    ///
+    /// Or with the sidecar's own certificate, where that is not marked as an authority itself.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
 

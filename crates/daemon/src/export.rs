@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::account;
 use crate::error::DaemonError;
+use crate::evidence::Evidence;
 use crate::options::ScanOptions;
 use crate::results::{self, csv_bytes};
 use crate::runs::{fingerprint, state_path};
@@ -61,6 +62,9 @@ pub struct Export {
     pub refusal: Option<String>,
     /// The suspects, most suspicious first.
     pub suspects: Vec<Relabel>,
+    /// Samples whose labels were made wrong on purpose, to measure what is found: known to be wrong.
+    #[serde(default)]
+    pub canaries: Vec<Relabel>,
 }
 
 /// A suspect, and the label it should most likely carry.
@@ -116,7 +120,7 @@ impl Export {
             )));
         }
         // Whoever applies it takes them for positions.
-        if let Some(beyond) = export.suspects.iter().find(|s| s.index >= export.samples) {
+        if let Some(beyond) = export.wrong().find(|s| s.index >= export.samples) {
             let (index, samples) = (beyond.index, export.samples);
             return Err(failed(format!(
                 "suspect {index} is none of {samples} samples"
@@ -125,11 +129,16 @@ impl Export {
         Ok(export)
     }
 
-    /// Positions of all samples but the suspects, ascending.
+    /// All samples that are taken to be wrong: suspects and canaries.
+    pub fn wrong(&self) -> impl Iterator<Item = &Relabel> {
+        self.suspects.iter().chain(&self.canaries)
+    }
+
+    /// Positions of all samples but the suspects and canaries, ascending.
     pub fn kept(&self) -> Vec<usize> {
         let mut keep = vec![true; self.samples];
-        for suspect in &self.suspects {
-            keep[suspect.index] = false;
+        for wrong in self.wrong() {
+            keep[wrong.index] = false;
         }
         (0..self.samples).filter(|&index| keep[index]).collect()
     }
@@ -168,6 +177,11 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
         account(&state.evidence, &labels, levels).map_err(|message| unusable(&message))?;
     if summary.refusal.is_some() {
         account.name_nobody();
+        // What a model that knows nothing says is no reason to weigh a sample less.
+        account.wrong_probability.fill(0.0);
+    }
+    for &canary in &labels.canaries {
+        account.wrong_probability[canary] = 1.0;
     }
     let suspects = results::suspects(task, &labels, &state.evidence, &account);
     let export = Export {
@@ -192,20 +206,38 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
                 wrong_probability: suspect.wrong_probability,
             })
             .collect(),
+        canaries: canaries(task, &labels, &state.evidence),
     };
     write(&args.out, &export, &labels, &account.wrong_probability)?;
     let (samples, suspects) = (export.samples, export.suspects.len());
+    let kept = export.kept().len();
     if let Some(refusal) = &export.refusal {
         println!("no count: {refusal}");
     }
     println!(
         "{}: {} of {samples} samples are kept, {suspects} are suspects (run {}, epoch {})",
         args.out.display(),
-        samples - suspects,
+        kept,
         export.run,
         export.epoch,
     );
     Ok(())
+}
+
+/// The canaries, each with the label that the evidence speaks for.
+fn canaries<T: Task>(task: &T, labels: &Labels, evidence: &Evidence) -> Vec<Relabel> {
+    let mut canaries = Vec::with_capacity(labels.canaries.len());
+    for &index in &labels.canaries {
+        let suggested = evidence.channels.first().map(|c| c.suggested[index]);
+        canaries.push(Relabel {
+            index,
+            id: task.id(index),
+            given: labels.train[index],
+            suggested: suggested.map_or(labels.train[index], |class| class as usize),
+            wrong_probability: 1.0,
+        });
+    }
+    canaries
 }
 
 /// Writes all files; `export.json` comes last, so whoever waits for it finds the rest.
@@ -233,9 +265,9 @@ fn write(
             weight: 1.0 - wrong,
         });
     }
-    for suspect in &export.suspects {
-        issues[suspect.index].is_label_issue = true;
-        issues[suspect.index].predicted_label = suspect.suggested;
+    for wrong in export.wrong() {
+        issues[wrong.index].is_label_issue = true;
+        issues[wrong.index].predicted_label = wrong.suggested;
     }
     let kept: String = export.kept().iter().map(|i| format!("{i}\n")).collect();
     write_atomic(directory.join("keep.txt"), kept.as_bytes())?;
@@ -273,6 +305,7 @@ mod tests {
             fdr: 0.1,
             refusal: None,
             suspects: vec![relabel(3), relabel(0)],
+            canaries: vec![],
         }
     }
 
@@ -307,6 +340,19 @@ mod tests {
         assert_eq!((lines[1], lines[5]), ("true,0.25,1,0", "false,0.5,1,1"));
         let path = directory.path().join("export.json");
         assert_eq!(Export::read(&path).unwrap(), export());
+    }
+
+    #[test]
+    fn what_was_made_wrong_on_purpose_is_not_kept() {
+        let canary = Relabel {
+            index: 4,
+            ..Relabel::default()
+        };
+        let export = Export {
+            canaries: vec![canary],
+            ..export()
+        };
+        assert_eq!(export.kept(), [1, 2]);
     }
 
     #[test]

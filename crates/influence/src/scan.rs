@@ -76,8 +76,8 @@ pub struct Estimate {
     pub held_out_null: bool,
     /// Mean score over forks of each training sample.
     pub train: Vec<f32>,
-    /// Score of each probe sample by the one fork that did not learn from it: as high as `train` where it matters,
-    /// in the tail, and spread more than a mean of forks everywhere.
+    /// Score of each probe sample by the one fork that did not learn from it: spread more than a mean of forks, so
+    /// that in the tail it is at least as high as `train`.
     pub probe: Vec<f32>,
     /// What the mean over forks of each probe sample would be, by that fork and what the other forks say of
     /// training samples like it: alike `train` at every height.

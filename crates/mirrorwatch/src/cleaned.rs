@@ -27,7 +27,7 @@ use burn::data::dataset::{Dataset, DatasetError};
 use mirrorwatch_daemon::DaemonError;
 use mirrorwatch_daemon::export::Export;
 
-/// The samples of `dataset` that are no suspects, in their order, by the `export.json` at `path`.
+/// The samples of `dataset` that are neither suspects nor canaries, in their order, by the `export.json` at `path`.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ where
     ))
 }
 
-/// All samples of `dataset`, those suspects that are wrong with a chance of `least` or more with their suggested label,
+/// All samples of `dataset`, canaries and those suspects that are wrong with a chance of `least` or more with their suggested label,
 /// which `relabel` puts into an item.
 ///
 /// # Errors
@@ -64,8 +64,8 @@ where
     F: Fn(&mut I, usize) + Send + Sync,
 {
     let export = fitting(dataset.len(), path.as_ref())?;
-    let sure = export.suspects.into_iter();
-    let labels = sure
+    let labels = export
+        .wrong()
         .filter(|suspect| suspect.wrong_probability >= least)
         .map(|suspect| (suspect.index, suspect.suggested))
         .collect();
@@ -140,6 +140,7 @@ mod tests {
             fdr: 0.1,
             refusal: None,
             suspects: vec![relabel(2, 0.9), relabel(0, 0.4)],
+            canaries: vec![],
         };
         let directory = tempfile::tempdir()?;
         let json = serde_json::to_vec(&export)?;

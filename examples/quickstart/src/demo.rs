@@ -106,7 +106,11 @@ pub fn run(options: &Options) -> Result<bool, String> {
         let arguments = task_arguments(&stock, &work);
         retrain::run(&training, &model, &arguments, &stock, RUN, &work)
     });
-    let retrained = retrained.transpose()?;
+    // What was found is told even if the second training fails.
+    let (retrained, failed) = match retrained.transpose() {
+        Ok(retrained) => (retrained, None),
+        Err(error) => (None, Some(error)),
+    };
     report::write(
         options,
         &source,
@@ -116,6 +120,9 @@ pub fn run(options: &Options) -> Result<bool, String> {
         retrained.as_ref(),
         &work.join("suspects.png"),
     )?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
     if !options.headless {
         say!(
             "\nthe sidecar goes on serving http://{}/ until you press ctrl-c",

@@ -86,7 +86,7 @@ pub struct Options {
     pub headless: bool,
 
     /// At the end, train again without the suspects and with their suggested labels, and compare on test samples
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["break_source", "sidecar"])]
     pub retrain: bool,
 
     /// Write what was found, measured against the truth, to this JSON file

@@ -71,7 +71,7 @@ pub fn run(
         training.task.train_samples().len() - kept
     );
     let artifacts = |name: &str| work.join("artifacts").join(name);
-    // As many optimizer steps as before: what fewer samples lack in steps is no fault of the labels.
+    // As many optimizer steps as before, up to a part of an epoch: what fewer samples lack in steps is no fault of the labels.
     let epochs = (training.epochs * training.task.train_samples().len()).div_ceil(kept.max(1));
     let without = training.on(Arc::new(clean), epochs, &artifacts("without"), None)?;
     let epochs = training.epochs;
@@ -115,6 +115,9 @@ impl Test {
 fn test_samples(stock: &StockArgs) -> Result<Test, String> {
     let mut whole = stock.clone();
     whole.probe = usize::MAX;
+    // A trusted sample that is like a test sample is trained on all the same.
+    whole.trusted = None;
+    whole.canaries = None;
     let task = IdxTask::open(&whole).map_err(|e| e.to_string())?;
     Ok(Test {
         samples: task.probe_samples(),

@@ -88,7 +88,9 @@ fn run(what: &str, command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr);
-    let line = text.lines().last().unwrap_or_default();
+    // npm ends with where its log is, which says nothing.
+    let telling = |line: &&str| !line.contains("complete log of this run");
+    let line = text.lines().rfind(telling).unwrap_or_default();
     Err(format!("{what} fails: {line}"))
 }
 

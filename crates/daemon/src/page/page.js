@@ -390,4 +390,6 @@ state.at = place().run;
 draw();
 addEventListener('hashchange', navigate);
 follow();
+// That nothing happens any more, and that a run is forgotten, is no change that is told.
+setInterval(refresh, 15_000);
 if (place().sample !== null) showSample(place().run, place().sample);
