@@ -105,7 +105,7 @@ fn streams_leave_room_for_pages_and_give_their_places_back() {
         max_connections: 4,
         ..Limits::default()
     };
-    let (handle, _changes) = serve(limits);
+    let (handle, changes) = serve(limits);
     let mut streams = [listen(&handle), listen(&handle)];
     for stream in &mut streams {
         assert_eq!(next(stream), 0);
@@ -114,6 +114,8 @@ fn streams_leave_room_for_pages_and_give_their_places_back() {
     assert_eq!(get(handle.local_addr(), "/").status, 200);
     drop(streams);
     eventually("a place is free again", || {
+        // A stream finds out that nobody reads it when it has something to tell: a change, or every 15 s that it is there.
+        changes.notify();
         let mut stream = connect(handle.local_addr());
         let asked = stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n");
         asked.is_ok() && line(&mut BufReader::new(stream)).starts_with("HTTP/1.1 200")
