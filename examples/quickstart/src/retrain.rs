@@ -67,7 +67,7 @@ pub fn run(
     let kept = clean.len();
 
     say!(
-        "\ntraining again without {} suspects, then with their suggested labels",
+        "\ntraining again without {} samples that look wrong, then with their suggested labels",
         training.task.train_samples().len() - kept
     );
     let artifacts = |name: &str| work.join("artifacts").join(name);

@@ -4,9 +4,8 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 
-use super::{Program, Store, Tool, executable, run};
+use super::{Program, Store, Tool, executable, npm_install, pip_install};
 
 /// What `check.mjs` needs; `render.mjs` needs more, which is for people.
 const PACKAGES: [&str; 2] = ["@grafana/schema", "typescript"];
@@ -58,27 +57,8 @@ fn fetch(store: &Store) -> Result<String, String> {
     fs::create_dir_all(&bin).map_err(told)?;
     fs::create_dir_all(&library).map_err(told)?;
     let packages = packages()?;
-    run(
-        "npm install",
-        Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .args(["--no-save", "--prefix"])
-            .arg(&library)
-            .args(&packages),
-    )?;
-    let venv = library.join("venv");
-    run(
-        "python3 -m venv",
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&venv),
-    )?;
-    run(
-        "pip install",
-        Command::new(venv.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(["--disable-pip-version-check", REQUIREMENTS.trim()]),
-    )?;
+    npm_install(&library, &packages)?;
+    pip_install(&library.join("venv"), REQUIREMENTS.trim())?;
     for (name, text) in WRAPPERS {
         wrap(&bin.join(name), text).map_err(told)?;
     }

@@ -94,6 +94,34 @@ fn run(what: &str, command: &mut Command) -> Result<(), String> {
     Err(format!("{what} fails: {line}"))
 }
 
+/// Installs packages from npm below `directory`, running none of their scripts.
+fn npm_install(directory: &Path, packages: &[impl AsRef<str>]) -> Result<(), String> {
+    run(
+        "npm install",
+        Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
+            .args(["--no-save", "--prefix"])
+            .arg(directory)
+            .args(packages.iter().map(AsRef::as_ref)),
+    )
+}
+
+/// Makes a Python environment of its own at `directory`, with a package from PyPI in it.
+fn pip_install(directory: &Path, package: &str) -> Result<(), String> {
+    run(
+        "python3 -m venv",
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(directory),
+    )?;
+    run(
+        "pip install",
+        Command::new(directory.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet"])
+            .args(["--disable-pip-version-check", package]),
+    )
+}
+
 /// A tool that is there.
 pub struct Installed {
     /// Its version, and where it came from.

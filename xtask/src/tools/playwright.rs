@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Program, Store, Tool, run};
+use super::{Program, Store, Tool, npm_install};
 
 /// The packages: each one archive without dependencies.
 const PACKAGES: [&str; 2] = ["playwright-core@1.65.1", "axe-core@4.14.1"];
@@ -40,14 +40,7 @@ fn fetch(store: &Store) -> Result<String, String> {
     let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
     fs::create_dir_all(&bin).map_err(told)?;
     fs::create_dir_all(&library).map_err(told)?;
-    run(
-        "npm install",
-        Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--ignore-scripts"])
-            .args(["--no-save", "--prefix"])
-            .arg(&library)
-            .args(PACKAGES),
-    )?;
+    npm_install(&library, &PACKAGES)?;
     super::link(Path::new(PROGRAM), &bin.join("playwright-core")).map_err(told)?;
     Ok(PACKAGES.join(", "))
 }

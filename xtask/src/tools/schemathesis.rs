@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use super::{Program, Store, Tool, run};
+use super::{Program, Store, Tool, pip_install};
 
 /// The package.
 const PACKAGE: &str = "schemathesis==4.32.5";
@@ -27,18 +26,7 @@ fn fetch(store: &Store) -> Result<String, String> {
     let (bin, library) = (root.join("usr/bin"), root.join("usr/lib/schemathesis"));
     let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
     fs::create_dir_all(&bin).map_err(told)?;
-    run(
-        "python3 -m venv",
-        Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&library),
-    )?;
-    run(
-        "pip install",
-        Command::new(library.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(["--disable-pip-version-check", PACKAGE]),
-    )?;
+    pip_install(&library, PACKAGE)?;
     let program = Path::new("../lib/schemathesis/bin/schemathesis");
     super::link(program, &bin.join("schemathesis")).map_err(told)?;
     Ok(PACKAGE.to_owned())
