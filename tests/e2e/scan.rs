@@ -150,19 +150,19 @@ fn what_cannot_be_scanned_is_named_with_the_reason() {
     let nowhere = place.at("nowhere.bpk");
     refused(
         &nowhere,
-        &["cannot scan", &shown(&nowhere), "name a run's directory"],
+        &["cannot open", &shown(&nowhere), "name a run's directory"],
     );
     let empty = place.at("empty");
     fs::create_dir(&empty).unwrap();
     refused(
         &empty,
-        &["cannot scan", &shown(&empty), "it holds no checkpoint"],
+        &["cannot open", &shown(&empty), "it holds no checkpoint"],
     );
     let status = place.root().join("r/run.json");
     refused(
         &status,
         &[
-            "cannot scan",
+            "cannot open",
             &shown(&status),
             "not a checkpoint's manifest",
         ],

@@ -11,10 +11,12 @@ use tracing_subscriber::EnvFilter;
 use crate::daemon;
 use crate::error::DaemonError;
 use crate::export::{self, ExportArgs};
+use crate::leaks::{self, LeakArgs};
 use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, WatchArgs};
 use crate::status::{self, StatusArgs};
+use crate::verify::{self, VerifyArgs};
 
 /// Live label-noise alerting: watch a training run's checkpoints and count suspicious labels.
 #[derive(Debug, Parser)]
@@ -46,6 +48,30 @@ enum Command<A: Args> {
         /// Options of the scan.
         #[command(flatten)]
         scan: Box<OnceArgs>,
+    },
+    /// Does mirrored influence hold for this task, at this checkpoint?
+    ///
+    /// Three answers with their figures: whether forward changes are what exact gradients say, whether groups of
+    /// training samples matter to the probe as it matters to them (short trainings without them), and whether
+    /// planted wrong labels are found. Exit codes: 0 it holds, 1 it does not, 2 it cannot be told.
+    Verify {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the verification.
+        #[command(flatten)]
+        verify: Box<VerifyArgs>,
+    },
+    /// Find probe samples that the model was trained on, or nearly
+    ///
+    /// Exit codes: 0 there are none, 1 there are some, 2 it cannot be told.
+    Leaks {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the search.
+        #[command(flatten)]
+        leaks: Box<LeakArgs>,
     },
     /// Write what is to be done about a run's suspects, for a training or another tool
     ///
@@ -126,6 +152,22 @@ where
             set_up_threads(scan.scan.threads);
             match build(task) {
                 Ok(task) => report(once::run(&task, &scan).map(|()| true)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Verify { task, verify } => {
+            set_up_log(LogFormat::Text);
+            set_up_threads(verify.scan.threads);
+            match build(task) {
+                Ok(task) => report(verify::run(&task, &verify)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Leaks { task, leaks } => {
+            set_up_log(LogFormat::Text);
+            set_up_threads(leaks.scan.threads);
+            match build(task) {
+                Ok(task) => report(leaks::run(&task, &leaks)),
                 Err(error) => fail(&error),
             }
         }

@@ -1,21 +1,20 @@
 //! `scan`: one checkpoint, one shot.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use mirrorwatch_checkpoint::{Found, list_checkpoints, spool};
-use mirrorwatch_influence::{Labels, Task, model, scan, work};
+use mirrorwatch_influence::{Labels, Task, scan, work};
 
 use crate::account::account;
+use crate::checkpoints;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::ScanOptions;
 use crate::refusal::{Run, probe_noise, refusal};
 use crate::results;
-use crate::worker;
 
 /// Options of `scan`.
 #[derive(Debug, Clone, Args)]
@@ -48,8 +47,9 @@ pub struct OnceArgs {
 pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;
-    let (described, bytes, epoch) = open(&args.checkpoint)?;
-    let model = model::load(task, &described, bytes, &config.device)?;
+    let opened = checkpoints::open(&args.checkpoint)?;
+    let epoch = opened.epoch;
+    let model = opened.model(task, &config.device)?;
     let bar = ProgressBar::new(work(&config, &labels) as u64);
     let scanned = scan(
         task,
@@ -133,66 +133,12 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
             ));
         }
     }
-    // A closed pipe (as with `| head`) is no error of ours.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    print(&text);
     Ok(())
 }
 
-/// What the checkpoint says of its parameters, its bytes, and its epoch.
-type Opened = (Vec<model::Parameter>, Vec<u8>, u64);
-
-fn open(path: &Path) -> Result<Opened, DaemonError> {
-    if path.is_dir() {
-        return match list(path)?.pop() {
-            Some(found) => from_manifest(&found),
-            None => Err(unusable(path, "it holds no checkpoint")),
-        };
-    }
-    if path.extension().is_some_and(|e| e == "json") {
-        // The parent of a bare name is the empty path.
-        let parent = path.parent().filter(|p| *p != Path::new(""));
-        for found in list(parent.unwrap_or(Path::new(".")))? {
-            if found.path.file_name() == path.file_name() {
-                return from_manifest(&found);
-            }
-        }
-        return Err(unusable(path, "it is not a checkpoint's manifest"));
-    }
-    let bytes = std::fs::read(path).map_err(|error| unusable(path, &error.to_string()))?;
-    Ok((Vec::new(), bytes, 0))
-}
-
-fn unusable(path: &Path, problem: &str) -> DaemonError {
-    DaemonError::Option(format!(
-        "cannot scan {}: {problem}; name a run's directory, a manifest or a burnpack file",
-        path.display()
-    ))
-}
-
-/// The checkpoints of a run's directory, oldest first.
-fn list(directory: &Path) -> Result<Vec<Found>, DaemonError> {
-    let directory = directory
-        .canonicalize()
-        .map_err(|error| unusable(directory, &error.to_string()))?;
-    let (Some(root), Some(run)) = (directory.parent(), directory.file_name()) else {
-        return Err(unusable(&directory, "it is not a run's directory"));
-    };
-    let listing = list_checkpoints(root, &run.to_string_lossy())?;
-    match listing.rejected.into_iter().next() {
-        Some((_, error)) if listing.manifests.is_empty() => Err(error.into()),
-        _ => Ok(listing.manifests),
-    }
-}
-
-fn from_manifest(found: &Found) -> Result<Opened, DaemonError> {
-    // Spooled like the daemon does: the hook may delete the file at any moment.
-    let directory = std::env::temp_dir().join(format!("mirrorwatch-scan-{}", std::process::id()));
-    let bytes = spool(found, &directory, u64::MAX).and_then(|spooled| spooled.read_verified());
-    // Nothing else is in it; if it cannot be removed, an empty directory stays behind.
-    let _ = std::fs::remove_dir(&directory);
-    Ok((
-        worker::described(&found.manifest),
-        bytes?,
-        found.manifest.epoch,
-    ))
+/// Prints what a command was asked for.
+pub fn print(text: &str) {
+    // A closed pipe (as with `| head`) is no error of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

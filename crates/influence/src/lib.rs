@@ -10,20 +10,28 @@
 #![doc = include_str!("example.md")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod conjugate;
+mod curvature;
 pub mod direction;
 mod error;
+pub mod exact;
+mod flat;
 mod folds;
 mod fork_mean;
 mod fusion;
+mod layers;
+pub mod leaks;
 pub mod model;
 mod scan;
 pub mod score;
 mod sums;
 mod sweep;
 mod task;
+pub mod verify;
 
 pub use error::InfluenceError;
 pub use folds::Folds;
+pub use layers::Layers;
 pub use scan::{Estimate, Estimator, Scan, ScanConfig, scan, work};
 pub use sweep::{Outputs, SweepOptions, arg_max, cross_entropy, sweep};
 pub use task::{Labels, Preview, Set, Task};

@@ -251,7 +251,7 @@ fn directions_of(config: &ScanConfig) -> Vec<String> {
     names
 }
 
-fn select(outputs: &Outputs, samples: &[usize]) -> Outputs {
+pub(crate) fn select(outputs: &Outputs, samples: &[usize]) -> Outputs {
     let mut selected = Outputs {
         classes: outputs.classes,
         logits: Vec::with_capacity(samples.len() * outputs.classes),

@@ -87,23 +87,7 @@ pub fn sweep<T: Task>(
             return Err(InfluenceError::Cancelled);
         }
         let items = read_items(data.as_ref(), set, chunk)?;
-        let batch = task.batch(items, options.device);
-        let tensor = task.logits(model, &batch);
-        let shape = tensor.dims();
-        if shape != [chunk.len(), classes] {
-            return Err(InfluenceError::Outputs(format!(
-                "the task's logits have shape {shape:?} for a batch of {}; they must be [{}, {classes}]",
-                chunk.len(),
-                chunk.len()
-            )));
-        }
-        let rows = tensor
-            .into_data()
-            .convert::<f32>()
-            .try_to_vec::<f32>()
-            .map_err(|error| {
-                InfluenceError::Outputs(format!("cannot read the logits: {error:?}"))
-            })?;
+        let rows = logits_of(task, model, items, options.device)?;
         for (row, &index) in rows.chunks(classes).zip(chunk) {
             let loss = cross_entropy(row, labels[index]);
             if !loss.is_finite() || row.iter().any(|z| !z.is_finite()) {
@@ -122,6 +106,28 @@ pub fn sweep<T: Task>(
         logits,
         losses,
     })
+}
+
+/// The logits of one batch, K per sample.
+pub(crate) fn logits_of<T: Task>(
+    task: &T,
+    model: &T::Model,
+    items: Vec<T::Item>,
+    device: &Device,
+) -> Result<Vec<f32>, InfluenceError> {
+    let (count, classes) = (items.len(), task.classes());
+    let tensor = task.logits(model, &task.batch(items, device));
+    let shape = tensor.dims();
+    if shape != [count, classes] {
+        return Err(InfluenceError::Outputs(format!(
+            "the task's logits have shape {shape:?} for a batch of {count}; they must be [{count}, {classes}]"
+        )));
+    }
+    tensor
+        .into_data()
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|error| InfluenceError::Outputs(format!("cannot read the logits: {error:?}")))
 }
 
 /// Reads samples by index, naming the first that fails.

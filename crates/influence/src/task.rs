@@ -97,6 +97,14 @@ pub trait Task: Send + Sync + 'static {
         None
     }
 
+    /// Other forms of a sample that would still be the same one, were it found in the training set: shifted,
+    /// cropped, encoded again. Leaked samples are looked for in all of them. None by default: exact copies and
+    /// those that differ by little.
+    fn views(&self, item: &Self::Item) -> Vec<Self::Item> {
+        let _ = item;
+        Vec::new()
+    }
+
     /// A small picture of a sample for reports. None by default.
     fn preview(&self, item: &Self::Item) -> Option<Preview> {
         let _ = item;

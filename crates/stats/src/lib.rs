@@ -41,6 +41,7 @@
 
 pub mod band;
 mod beta;
+pub mod bootstrap;
 pub mod binomial;
 mod check;
 pub mod confident;

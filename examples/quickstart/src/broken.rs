@@ -180,6 +180,7 @@ mod tests {
             sources: None,
             classes: None,
             class_names: Vec::new(),
+            leak_shift: 2,
         })
         .unwrap()
     }

@@ -254,6 +254,7 @@ fn stock_args(
         sources: limited_sources(options, source, &work.join("data/sources.txt"))?,
         classes: Some(source.classes),
         class_names: source.class_names.clone(),
+        leak_shift: 2,
     })
 }
 

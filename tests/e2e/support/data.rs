@@ -108,6 +108,7 @@ impl Data {
             sources: None,
             classes: None,
             class_names: Vec::new(),
+            leak_shift: 2,
         };
         IdxTask::open(&args).unwrap()
     }

@@ -3,7 +3,7 @@
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
-use super::layers::Layers;
+use crate::layers::Layers;
 use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
 use crate::score::{self, Score};
@@ -31,7 +31,7 @@ impl<T: Task> Direction<T> for Gradient {
 }
 
 /// Mean cross-entropy of a batch, in nats: logits of shape `[B, K]`, labels `[B]`.
-pub(super) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+pub(crate) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     let picked = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1));
     picked.mean().neg()
 }

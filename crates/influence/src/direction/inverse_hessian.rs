@@ -1,21 +1,19 @@
 //! `inverse-hessian`: the probe's gradient, preconditioned by the curvature of training: influence functions.
 
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::conjugate::{self, Limits, Stopped};
-use super::flat::{flatten, unflatten};
 use super::gradient::cross_entropy;
 use super::{Direction, Probe, Step, step};
+use crate::conjugate::{self, Limits, Stopped};
+use crate::curvature::GaussNewton;
 use crate::error::InfluenceError;
+use crate::flat::{flatten, unflatten};
 use crate::model::fork;
 use crate::score::{self, Score};
-use crate::sweep::read_items;
-use crate::task::{Set, Task, dataset};
+use crate::sweep::SweepOptions;
+use crate::task::Task;
 
 /// One step along −(G + λI)⁻¹ ∇L_P: the change of the weights by which, to second order, training would
 /// answer to the probe being upweighted (Koh and Liang, "Understanding Black-box Predictions via
@@ -49,14 +47,6 @@ const LIMITS: Limits = Limits {
     iterations: 10,
     residual: 1e-3,
 };
-/// Length of the finite differences, as a share of the weights' length.
-///
-/// A central difference errs by about δ² from bending and ε / δ from rounding (ε = 6e-8 in single
-/// precision), so the cube root of ε, 4e-3, would be best if logits bent on the scale of the weights
-/// (Nocedal and Wright, *Numerical Optimization*, 8.1). A network bends on a shorter one: a step of
-/// 3e-2 destroys a convolutional model. Relative to the weights, because only then does it mean the
-/// same for every model, and to u, because a product must not depend on the length of what it is taken with.
-const DIFFERENCE: f64 = 1e-3;
 
 impl<T: Task> Direction<T> for InverseHessian {
     fn name(&self) -> &'static str {
@@ -71,14 +61,18 @@ impl<T: Task> Direction<T> for InverseHessian {
         let theta = fork(probe.model);
         let gradients = step::gradient(probe, &theta, probe.learnt, cross_entropy)?;
         let (weights, length) = step::lengths(&theta, &gradients);
-        let curvature = Curvature {
-            probe,
+        let curvature = GaussNewton {
+            task: probe.task,
             theta: &theta,
-            gradients: &gradients,
+            like: &gradients,
             weights,
-            samples: drawn(probe),
+            samples: &drawn(probe),
+            forward: &SweepOptions {
+                progress: probe.progress,
+                ..probe.quiet()
+            },
         };
-        let g = flatten(&theta, &gradients)?;
+        let g = flatten(&theta, &gradients, &gradients)?;
         let image = curvature.product(&g)?;
         let damping = if length > 0.0 {
             DAMPING * (conjugate::dot(&g, &image) / (length * length)).max(0.0)
@@ -116,58 +110,4 @@ fn drawn<T: Task>(probe: &Probe<'_, T>) -> Vec<usize> {
     let count = SAMPLES.min(samples.len());
     let (drawn, _) = samples.partial_shuffle(&mut StdRng::seed_from_u64(probe.seed), count);
     drawn.to_vec()
-}
-
-/// The Gauss-Newton matrix at θ.
-struct Curvature<'a, 'p, T: Task> {
-    probe: &'a Probe<'p, T>,
-    /// A fork, on the autodiff device.
-    theta: &'a T::Model,
-    /// The probe's, which say what parameters have one.
-    gradients: &'a GradientsParams,
-    /// Length of the weights.
-    weights: f64,
-    samples: Vec<usize>,
-}
-
-impl<T: Task> Curvature<'_, '_, T> {
-    /// G u, in the layout of [`flatten`].
-    fn product(&self, u: &[f32]) -> Result<Vec<f32>, InfluenceError> {
-        let length = conjugate::dot(u, u).sqrt();
-        if length == 0.0 {
-            return Ok(vec![0.0; u.len()]);
-        }
-        let scale = DIFFERENCE * self.weights / length;
-        let change = unflatten(self.theta, self.gradients, u);
-        let plus = step::moved(self.theta, &change, scale);
-        let minus = step::moved(self.theta, &change, -scale);
-        let data = dataset(self.probe.task, Set::Training);
-        let total = self.samples.len() as f64;
-        let mut accumulator = GradientsAccumulator::new();
-        for chunk in self.samples.chunks(self.probe.batch_size.max(1)) {
-            if self.probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(InfluenceError::Cancelled);
-            }
-            let moved = |model: &T::Model| -> Result<Tensor<2>, InfluenceError> {
-                let items = read_items(data.as_ref(), Set::Training, chunk)?;
-                let batch = self.probe.task.batch(items, self.probe.device);
-                Ok(self.probe.task.logits(model, &batch))
-            };
-            // J u, of shape [B, K].
-            let forward = (moved(&plus)? - moved(&minus)?).div_scalar(2.0 * scale);
-            let items = read_items(data.as_ref(), Set::Training, chunk)?;
-            let device = self.probe.device.clone().autodiff();
-            let batch = self.probe.task.batch(items, &device);
-            let logits = self.probe.task.logits(self.theta, &batch);
-            let p = softmax(logits.clone().without_autodiff(), 1);
-            let weighted = p.clone() * forward;
-            let mean = weighted.clone().sum_dim(1);
-            let pull = Tensor::from_inner(weighted - p * mean);
-            let gradients = (logits * pull).sum().div_scalar(total).backward();
-            let gradients = GradientsParams::from_grads(gradients, self.theta);
-            accumulator.accumulate(self.theta, gradients);
-            (self.probe.progress)(0);
-        }
-        flatten(self.theta, &accumulator.grads())
-    }
 }

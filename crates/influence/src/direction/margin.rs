@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 
-use super::layers::Layers;
+use crate::layers::Layers;
 use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
 use crate::score::{self, Score};
@@ -50,7 +50,7 @@ impl<T: Task> Direction<T> for MarginLastLayer {
 }
 
 /// mean_k z_k − z_y, averaged over the batch.
-pub(super) fn objective(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+pub(crate) fn objective(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     let picked = logits.clone().gather(1, labels.unsqueeze_dim(1));
     logits.mean() - picked.mean()
 }

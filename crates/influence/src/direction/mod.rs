@@ -2,13 +2,10 @@
 //!
 //! Each direction is one file here and one line in [`all`].
 
-mod conjugate;
 mod finetune;
-mod flat;
 mod forks;
 mod gradient;
 mod inverse_hessian;
-mod layers;
 mod margin;
 mod per_class;
 mod shrink;
@@ -27,10 +24,13 @@ use crate::task::{Labels, Set, Task, dataset};
 pub use finetune::Finetune;
 pub use forks::Forks;
 pub use gradient::Gradient;
+pub(crate) use gradient::cross_entropy;
 pub use inverse_hessian::InverseHessian;
+pub(crate) use margin::objective as margin;
 pub use margin::{Margin, MarginLastLayer};
 pub use per_class::PerClass;
 pub use shrink::ShrinkFinetune;
+pub(crate) use step::{lengths, moved};
 
 /// A way to turn probe samples into a weight change θ → θ + v.
 pub trait Direction<T: Task>: Send + Sync {
@@ -159,7 +159,7 @@ impl<T: Task> Probe<'_, T> {
     /// Each held-out sample is scored once under its true label and once under every other
     /// label; the figure is the chance that a wrong label scores above a right one (AUROC). It
     /// needs no noisy label and no training sample, so choosing by it cannot peek at the truth.
-    fn judge(&self, forks: &Forks<T::Model>, score: &dyn Score) -> Result<f64, InfluenceError> {
+    pub(crate) fn judge(&self, forks: &Forks<T::Model>, score: &dyn Score) -> Result<f64, InfluenceError> {
         let after = |labels: &[usize]| {
             let (options, samples) = (self.quiet(), self.held_out);
             forks.sweep(self.task, Set::Probe, samples, labels, &options)

@@ -4,9 +4,9 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Int, Tensor};
 
-use super::layers::{Layers, keep_last_layer};
 use super::{Forks, Probe, Step, settle};
 use crate::error::InfluenceError;
+use crate::layers::{Layers, keep_last_layer};
 use crate::model::fork;
 use crate::score::Score;
 use crate::task::Task;
@@ -98,7 +98,7 @@ pub(super) fn unit<M: Module>(
 }
 
 /// A plain model at θ + scale · gradient.
-pub(super) fn moved<M: Module>(theta: &M, gradients: &GradientsParams, scale: f64) -> M {
+pub(crate) fn moved<M: Module>(theta: &M, gradients: &GradientsParams, scale: f64) -> M {
     settle(&theta.clone().map(&mut Move { gradients, scale }))
 }
 
@@ -130,7 +130,7 @@ pub(super) fn gradient<T: Task>(
 }
 
 /// Lengths of the weights that have a gradient, and of the gradient.
-pub(super) fn lengths<M: Module>(theta: &M, gradients: &GradientsParams) -> (f64, f64) {
+pub(crate) fn lengths<M: Module>(theta: &M, gradients: &GradientsParams) -> (f64, f64) {
     let mut lengths = Lengths {
         gradients,
         weights: 0.0,

@@ -125,7 +125,7 @@ fn samples(rows: &[([f32; 2], usize)]) -> Vec<Sample> {
     samples
 }
 
-fn task() -> Toy<Flat> {
+pub fn task<M: Net>() -> Toy<M> {
     let train = samples(&[([1.0, 0.5], 0), ([-0.5, 1.5], 2), ([2.0, -1.0], 1)]);
     // The first three are learnt from; the others only choose the length, which is not used here,
     // and see to it that every class has two.
@@ -140,7 +140,7 @@ fn task() -> Toy<Flat> {
     Toy::of(train, probe, 3)
 }
 
-fn model() -> Flat {
+pub fn model() -> Flat {
     let device = Device::flex();
     let mut model = Flat::build(&device, 3);
     let weight = Tensor::from_data([[0.5, -0.25, 0.1], [0.2, 0.4, -0.3]], &device);
@@ -164,7 +164,7 @@ fn close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
 
 fn matches(direction: &dyn Direction<Toy<Flat>>, expected: &Expected) {
     let _turn = turn();
-    let task = task();
+    let task = task::<Flat>();
     let model = model();
     let v = change_of(direction, &task, &model, &[0, 1, 2]);
     let size = length(&v);
@@ -218,7 +218,7 @@ fn inverse_hessian_matches_numpy() {
 #[test]
 fn support_of_the_given_label_is_minus_its_loss() {
     let _turn = turn();
-    let task = task();
+    let task = task::<Flat>();
     let model = model();
     let labels = Labels::read(&task).unwrap();
     let all = [0, 1, 2];

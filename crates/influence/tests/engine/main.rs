@@ -5,6 +5,7 @@
 mod classes;
 mod common;
 mod curvature;
+mod exact;
 mod finds;
 mod first_order;
 mod fork;

@@ -32,6 +32,26 @@ impl Net for Flat {
     }
 }
 
+/// Two features, three hidden units, smooth: small enough to write its gradients down.
+#[derive(Module, Debug)]
+pub struct Tiny {
+    pub hidden: Linear,
+    pub head: Linear,
+}
+
+impl Net for Tiny {
+    fn build(device: &Device, classes: usize) -> Self {
+        Self {
+            hidden: LinearConfig::new(2, 3).init(device),
+            head: LinearConfig::new(3, classes).init(device),
+        }
+    }
+
+    fn logits(&self, x: Tensor<2>) -> Tensor<2> {
+        self.head.forward(tanh(self.hidden.forward(x)))
+    }
+}
+
 /// One hidden layer, smooth, so that first-order statements hold.
 #[derive(Module, Debug)]
 pub struct Smooth {

@@ -66,6 +66,10 @@ pub struct StockArgs {
     /// Names of the classes, in order, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub class_names: Vec<String>,
+
+    /// Pixels by which a leaked image may be shifted and still be found, for `leaks`
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(..=8))]
+    pub leak_shift: u32,
 }
 
 /// Why the stock task cannot be opened.

@@ -93,6 +93,8 @@ pub struct IdxTask {
     /// One per training sample, or none at all.
     sources: Vec<String>,
     architecture: Architecture,
+    /// Pixels that a leaked image may be shifted by.
+    leak_shift: usize,
 }
 
 impl IdxTask {
@@ -169,6 +171,7 @@ impl IdxTask {
             canaries,
             sources,
             architecture: args.model,
+            leak_shift: args.leak_shift as usize,
             train: Arc::new(Samples {
                 features: Arc::new(train),
                 labels: train_labels,
@@ -220,6 +223,28 @@ fn key(features: &Features, index: usize) -> Vec<u32> {
     let mut values = Vec::new();
     features.append_sample(index, &mut values);
     values.into_iter().map(f32::to_bits).collect()
+}
+
+/// An image moved down and right by so many pixels.
+fn shifted(
+    values: &[f32],
+    (height, width): (usize, usize),
+    (down, right): (isize, isize),
+    black: f32,
+) -> Vec<f32> {
+    let mut moved = vec![black; values.len()];
+    for y in 0..height {
+        for x in 0..width {
+            let from = (y.checked_add_signed(-down), x.checked_add_signed(-right));
+            if let (Some(from_y), Some(from_x)) = from
+                && from_y < height
+                && from_x < width
+            {
+                moved[y * width + x] = values[from_y * width + from_x];
+            }
+        }
+    }
+    moved
 }
 
 fn read_set(features: &Path, labels: &Path) -> Result<(Features, Vec<u32>), StockError> {
@@ -302,6 +327,29 @@ impl Task for IdxTask {
     fn source(&self, index: usize) -> Option<String> {
         let source = self.sources.get(index)?;
         (!source.is_empty()).then(|| source.clone())
+    }
+
+    /// An image shifted by up to [`StockArgs::leak_shift`] pixels, black coming in at the edges.
+    fn views(&self, item: &Sample) -> Vec<Sample> {
+        let ([height, width], Data::U8(_)) = (self.shape.as_slice(), self.train.features.data())
+        else {
+            return Vec::new();
+        };
+        let reach = self.leak_shift as isize;
+        let black = -self.train.mean * self.train.scale;
+        let mut views = Vec::new();
+        for down in -reach..=reach {
+            for right in -reach..=reach {
+                if (down, right) != (0, 0) {
+                    let values = shifted(&item.values, (*height, *width), (down, right), black);
+                    views.push(Sample {
+                        values,
+                        label: item.label,
+                    });
+                }
+            }
+        }
+        views
     }
 
     fn preview(&self, item: &Sample) -> Option<Preview> {

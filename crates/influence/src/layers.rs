@@ -4,9 +4,9 @@ use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Which layers take part in a step.
+/// Which layers take part in a step or in a gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layers {
+pub enum Layers {
     /// All that got a gradient.
     All,
     /// The module that holds the last weight matrix with a row or column per class; without one, the last
@@ -15,7 +15,7 @@ pub(super) enum Layers {
 }
 
 /// Drops the gradients of all but the last layer.
-pub(super) fn keep_last_layer<M: Module>(
+pub(crate) fn keep_last_layer<M: Module>(
     model: &M,
     gradients: &mut GradientsParams,
     classes: usize,

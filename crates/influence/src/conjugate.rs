@@ -2,7 +2,7 @@
 
 /// Why the iterations ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stopped {
+pub(crate) enum Stopped {
     /// The residual became small.
     Converged,
     /// All iterations were used.
@@ -13,16 +13,18 @@ pub(super) enum Stopped {
 
 /// An approximate solution x of A x = b.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Solution {
+pub(crate) struct Solution {
     pub x: Vec<f32>,
     /// Products with A that went into x.
     pub iterations: usize,
+    /// ‖b − A x‖ / ‖b‖ as the iterations know it; 0 where b vanishes.
+    pub residual: f64,
     pub stopped: Stopped,
 }
 
 /// When to stop.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     pub iterations: usize,
     /// Residual ‖b − A x‖ / ‖b‖ that is small enough.
     pub residual: f64,
@@ -35,7 +37,7 @@ pub(super) struct Limits {
 /// is the first one: truncated Newton (Steihaug, "The Conjugate Gradient Method and Trust Regions in
 /// Large Scale Optimization", 1983), without a trust region because the caller chooses the
 /// length of the step anew. Each step before that adds to ⟨x, b⟩, so that x never points away from b.
-pub(super) fn solve<E>(
+pub(crate) fn solve<E>(
     b: &[f32],
     limits: Limits,
     mut product: impl FnMut(&[f32]) -> Result<Vec<f32>, E>,
@@ -74,15 +76,22 @@ pub(super) fn solve<E>(
         }
         squared = next;
     };
+    let residual = if start > 0.0 {
+        // What it stopped with instead of a solution is b itself.
+        (squared / start).sqrt()
+    } else {
+        0.0
+    };
     Ok(Solution {
         x,
         iterations,
+        residual,
         stopped,
     })
 }
 
 /// ⟨a, b⟩, summed in double precision.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sum = 0.0;
     for (a, b) in a.iter().zip(b) {
         sum += f64::from(*a) * f64::from(*b);
@@ -91,7 +100,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Adds `scale` times `b` to `a`.
-pub(super) fn add(a: &mut [f32], scale: f64, b: &[f32]) {
+pub(crate) fn add(a: &mut [f32], scale: f64, b: &[f32]) {
     for (a, b) in a.iter_mut().zip(b) {
         *a += (scale * f64::from(*b)) as f32;
     }

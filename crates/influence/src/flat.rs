@@ -8,14 +8,16 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::error::InfluenceError;
 
-/// All gradients one after the other, in the order of the model; a float parameter or buffer without
-/// one has zeros there, so that the layout depends on the model alone.
-pub(super) fn flatten<M: Module>(
+/// All gradients one after the other, in the order of the model, for those parameters that have one in `like`;
+/// zeros for one that `gradients` lacks, so that the layout depends on `like` alone.
+pub(crate) fn flatten<M: Module>(
     model: &M,
     gradients: &GradientsParams,
+    like: &GradientsParams,
 ) -> Result<Vec<f32>, InfluenceError> {
     let mut reader = Reader {
         gradients,
+        like,
         seen: HashSet::new(),
         values: Vec::new(),
         failed: None,
@@ -29,9 +31,8 @@ pub(super) fn flatten<M: Module>(
     }
 }
 
-/// Puts a vector in the layout of [`flatten`] into the shape of gradients, for those parameters that
-/// have one in `like`.
-pub(super) fn unflatten<M: Module>(
+/// Puts a vector in the layout of [`flatten`] into the shape of gradients.
+pub(crate) fn unflatten<M: Module>(
     model: &M,
     like: &GradientsParams,
     values: &[f32],
@@ -46,8 +47,25 @@ pub(super) fn unflatten<M: Module>(
     writer.gradients
 }
 
+/// A model's weights, as if they were gradients.
+pub(crate) fn values<M: Module>(model: &M) -> GradientsParams {
+    let mut copier = Copier(GradientsParams::new());
+    model.visit(&mut copier);
+    copier.0
+}
+
+struct Copier(GradientsParams);
+
+impl ModuleVisitor for Copier {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0
+            .register::<D>(param.id, param.val().without_autodiff());
+    }
+}
+
 struct Reader<'a> {
     gradients: &'a GradientsParams,
+    like: &'a GradientsParams,
     /// A parameter that two layers share counts once.
     seen: HashSet<ParamId>,
     values: Vec<f32>,
@@ -56,11 +74,14 @@ struct Reader<'a> {
 
 impl ModuleVisitor for Reader<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(like) = self.like.get::<D>(param.id) else {
+            return;
+        };
         if !self.seen.insert(param.id) {
             return;
         }
         let Some(gradient) = self.gradients.get::<D>(param.id) else {
-            let count = param.val().dims().iter().product::<usize>();
+            let count = like.dims().iter().product::<usize>();
             self.values.resize(self.values.len() + count, 0.0);
             return;
         };
@@ -81,17 +102,18 @@ struct Writer<'a> {
 
 impl ModuleVisitor for Writer<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(like) = self.like.get::<D>(param.id) else {
+            return;
+        };
         if !self.seen.insert(param.id) {
             return;
         }
-        let count = param.val().dims().iter().product::<usize>();
+        let count = like.dims().iter().product::<usize>();
         let (own, rest) = self.values.split_at(count);
         self.values = rest;
-        if let Some(like) = self.like.get::<D>(param.id) {
-            let data = TensorData::new(own.to_vec(), like.dims());
-            let gradient = Tensor::from_data(data, (&like.device(), like.dtype()));
-            self.gradients.register::<D>(param.id, gradient);
-        }
+        let data = TensorData::new(own.to_vec(), like.dims());
+        let gradient = Tensor::from_data(data, (&like.device(), like.dtype()));
+        self.gradients.register::<D>(param.id, gradient);
     }
 }
 
@@ -110,17 +132,16 @@ mod tests {
         let mut gradients = GradientsParams::new();
         let weight = Tensor::from_data([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], &device);
         gradients.register::<2>(first.weight.id, weight);
-        let flat = flatten(&model, &gradients).unwrap();
-        // 2 · 3 with a gradient; then 3 of the bias and 3 + 1 of the second layer without.
-        let mut expected = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        expected.extend([0.0; 7]);
-        assert_eq!(flat, expected);
+        let flat = flatten(&model, &gradients, &gradients).unwrap();
+        // Neither the bias nor the second layer has one.
+        assert_eq!(flat, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
 
-        let other: Vec<f32> = (0..13).map(|i| 0.5 * i as f32).collect();
+        let other: Vec<f32> = (0..6).map(|i| 0.5 * i as f32).collect();
         let back = unflatten(&model, &gradients, &other);
         assert_eq!(back.len(), 1);
-        let again = flatten(&model, &back).unwrap();
-        assert_eq!(again[..6], other[..6]);
-        assert_eq!(again[6..], [0.0; 7]);
+        assert_eq!(flatten(&model, &back, &gradients).unwrap(), other);
+        // What another objective does not reach has a gradient of zero.
+        let none = GradientsParams::new();
+        assert_eq!(flatten(&model, &none, &gradients).unwrap(), [0.0; 6]);
     }
 }

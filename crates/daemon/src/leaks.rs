@@ -1,0 +1,253 @@
+//! `leaks`: probe samples that the model was trained on, or nearly.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use mirrorwatch_checkpoint::write_atomic;
+use mirrorwatch_influence::exact::Exact;
+use mirrorwatch_influence::leaks::{LeakOptions, Pair, leaks, work};
+use mirrorwatch_influence::{Labels, Layers, SweepOptions, Task};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::index;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoints;
+use crate::error::DaemonError;
+use crate::once::print;
+use crate::options::ScanOptions;
+use crate::results::json_bytes;
+
+/// Version of [`LeakRecord`] as JSON.
+pub const LEAKS_SCHEMA: u32 = 1;
+
+/// Options of `leaks`.
+#[derive(Debug, Clone, Args)]
+pub struct LeakArgs {
+    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack file
+    pub checkpoint: PathBuf,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write the JSON to this file, too
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Look at N probe samples, drawn by the seed; 0 = all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub probes: u32,
+
+    /// Similarity from which a pair counts as the same sample, in [-1, 1]
+    #[arg(long, value_name = "S", default_value_t = THRESHOLD, value_parser = similarity)]
+    pub threshold: f64,
+
+    /// Random changes of the weights in the prefilter; each costs a sweep of both sets
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub sketches: u32,
+
+    /// Training samples per probe sample that are looked at closely
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub candidates: u32,
+
+    /// How many pairs to print
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub top: usize,
+
+    /// What the computation does
+    #[command(flatten)]
+    pub scan: ScanOptions,
+}
+
+/// Similarity of the default threshold.
+pub const THRESHOLD: f64 = 0.98;
+
+/// What was found at a checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeakRecord {
+    /// [`LEAKS_SCHEMA`] when it was written.
+    pub schema: u32,
+    /// Epoch of the checkpoint.
+    pub epoch: u64,
+    /// Optimizer step of it.
+    pub step: u64,
+    /// SHA-256 of its weights; empty for a bare file.
+    pub weights_sha256: String,
+    /// Probe samples that were looked at.
+    pub probes: usize,
+    /// Training samples that each was compared with.
+    pub samples: usize,
+    /// Similarity from which a pair is listed.
+    pub threshold: f64,
+    /// Probe samples with at least one pair.
+    pub leaked_probes: usize,
+    /// All pairs from the threshold on, most alike first.
+    pub pairs: Vec<LeakedPair>,
+}
+
+/// A probe sample and a training sample that are the same to the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeakedPair {
+    /// Position in the probe set.
+    pub probe: usize,
+    /// Position in the training set.
+    pub train: usize,
+    /// Name of the training sample, from the task.
+    pub train_id: String,
+    /// The view of the probe sample that is alike; 0 = the sample as it is.
+    pub view: usize,
+    /// The lesser of the two similarities below: 1 for copies.
+    pub score: f64,
+    /// How alike random changes of the weights move both, in [-1, 1].
+    pub sketch: f64,
+    /// How alike a step on the probe sample moves both, in [-1, 1].
+    pub step: f64,
+    /// Label of the probe sample.
+    pub probe_label: usize,
+    /// Given label of the training sample.
+    pub train_label: usize,
+}
+
+/// Looks for leaks and prints them; `false` when there are some.
+///
+/// # Errors
+///
+/// Unusable options, data or checkpoint, or a file that cannot be written.
+pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
+    let config = args.scan.config::<T>()?;
+    let labels = Labels::read(task)?;
+    let opened = checkpoints::open(&args.checkpoint)?;
+    let (epoch, step, sha256) = (opened.epoch, opened.step, opened.sha256.clone());
+    let model = opened.model(task, &config.device)?;
+    let options = LeakOptions {
+        sketches: args.sketches as usize,
+        candidates: args.candidates as usize,
+        seed: config.seed,
+        ..LeakOptions::default()
+    };
+    let probes = drawn(labels.probe.len(), args.probes as usize, config.seed);
+    let bar = ProgressBar::new(work(&labels, probes.len(), &options) as u64);
+    let forward = SweepOptions {
+        device: &config.device,
+        batch_size: config.batch_size,
+        progress: &|samples| bar.inc(samples as u64),
+        cancel: &AtomicBool::new(false),
+    };
+    let exact = Exact::new(task, &model, &labels, Layers::All, &forward)?;
+    let near = leaks(task, &model, &labels, &exact, &probes, &options, &forward)?;
+    bar.finish_and_clear();
+    let (pairs, leaked_probes) = alike(task, &labels, &near, args.threshold);
+    let record = LeakRecord {
+        schema: LEAKS_SCHEMA,
+        epoch,
+        step,
+        weights_sha256: sha256,
+        probes: probes.len(),
+        samples: labels.train.len(),
+        threshold: args.threshold,
+        leaked_probes,
+        pairs,
+    };
+    if let Some(path) = &args.out {
+        write_atomic(path, &json_bytes(&record, path)?)?;
+    }
+    print(&if args.json {
+        format!("{}\n", serde_json::json!(record))
+    } else {
+        text(task, &record, args.top)
+    });
+    Ok(record.pairs.is_empty())
+}
+
+/// Reads what `--out` has written.
+///
+/// # Errors
+///
+/// A file that cannot be read, is none, or is of another version.
+pub fn read(path: &Path) -> Result<LeakRecord, DaemonError> {
+    let failed = |message: String| DaemonError::Read {
+        path: path.to_path_buf(),
+        message,
+    };
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let record: LeakRecord =
+        serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+    if record.schema == LEAKS_SCHEMA {
+        Ok(record)
+    } else {
+        let schema = record.schema;
+        Err(failed(format!(
+            "its schema is {schema}, {LEAKS_SCHEMA} is known; look for leaks again with this version"
+        )))
+    }
+}
+
+/// `amount` of the probe samples, or all of them for 0, ascending.
+pub fn drawn(probe: usize, amount: usize, seed: u64) -> Vec<usize> {
+    if amount == 0 || amount >= probe {
+        return (0..probe).collect();
+    }
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut drawn = index::sample(&mut rng, probe, amount).into_vec();
+    drawn.sort_unstable();
+    drawn
+}
+
+/// The pairs from `threshold` on, most alike first, and how many probe samples have one.
+pub fn alike<T: Task>(
+    task: &T,
+    labels: &Labels,
+    near: &[Vec<Pair>],
+    threshold: f64,
+) -> (Vec<LeakedPair>, usize) {
+    let mut pairs = Vec::new();
+    let mut leaked = 0;
+    for near in near {
+        let before = pairs.len();
+        for pair in near.iter().filter(|pair| pair.similarity() >= threshold) {
+            pairs.push(LeakedPair {
+                probe: pair.probe,
+                train: pair.train,
+                train_id: task.id(pair.train),
+                view: pair.view,
+                score: pair.similarity(),
+                sketch: pair.sketch,
+                step: pair.step,
+                probe_label: labels.probe[pair.probe],
+                train_label: labels.train[pair.train],
+            });
+        }
+        leaked += usize::from(pairs.len() > before);
+    }
+    pairs.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.probe.cmp(&b.probe)));
+    (pairs, leaked)
+}
+
+fn text<T: Task>(task: &T, record: &LeakRecord, top: usize) -> String {
+    let mut text = format!(
+        "{} of {} probe samples are in the training set of {} or nearly (similarity {} and more)\n",
+        record.leaked_probes, record.probes, record.samples, record.threshold,
+    );
+    for pair in record.pairs.iter().take(top) {
+        text.push_str(&format!(
+            "  probe {:>6} ({})  training {:>8} ({})  similarity {:.4}\n",
+            pair.probe,
+            task.class_name(pair.probe_label),
+            pair.train_id,
+            task.class_name(pair.train_label),
+            pair.score,
+        ));
+    }
+    text
+}
+
+/// A number from −1 to 1.
+fn similarity(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (-1.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("must be a number from -1 to 1".to_string()),
+    }
+}

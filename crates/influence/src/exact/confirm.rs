@@ -1,0 +1,279 @@
+//! Stage two: exact gradients on suspects only.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::index;
+
+use super::{Exact, InverseOptions, Products, Solved, inner};
+use crate::error::InfluenceError;
+use crate::layers::Layers;
+use crate::sweep::SweepOptions;
+use crate::task::{Labels, Set, Task};
+
+/// How suspects are looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ConfirmOptions {
+    /// Layers whose gradients are taken.
+    pub layers: Layers,
+    /// How influence functions are solved for.
+    pub inverse: InverseOptions,
+    /// Training samples that curvature is measured on, drawn by the seed.
+    pub curvature_samples: usize,
+    /// Training samples among which proponents are looked for, drawn by the seed.
+    pub candidates: usize,
+    /// Opponents and proponents of each suspect.
+    pub neighbours: usize,
+    /// Probe samples that [`StageTwo::support`] is the mean over.
+    pub nearest: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+impl Default for ConfirmOptions {
+    /// The last layer, the 10 nearest probe samples, 1,000 samples for curvature, 1,000 candidates, 5 neighbours.
+    fn default() -> Self {
+        Self {
+            layers: Layers::Last,
+            inverse: InverseOptions::default(),
+            curvature_samples: 1000,
+            candidates: 1000,
+            neighbours: 5,
+            nearest: 10,
+            seed: 0,
+        }
+    }
+}
+
+/// What exact gradients say of one training sample, summed over the checkpoints that were looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StageTwo {
+    /// Position in the training set.
+    pub index: usize,
+    /// TracInCP: Σ ⟨∇ℓ_i, ∇L_P⟩; negative = training on it makes the probe worse.
+    pub tracin: f64,
+    /// Mean cosine of ∇ℓ_i and ∇L_P: TracInCP without the sample's own gradient length, which a model that has
+    /// memorised it makes small (Hammoudeh and Lowd, "Identifying a Training-Set Attack's Target Using
+    /// Renormalized Influence Estimation", CCS 2022).
+    pub cosine: f64,
+    /// The same under the suggested label, less that under the given one: positive = the probe prefers the suggested.
+    pub contrast: f64,
+    /// Influence function: Σ ⟨∇ℓ_i, (G + λI)⁻¹ ∇L_P⟩.
+    pub influence: f64,
+    /// Self-influence: Σ ‖∇ℓ_i‖².
+    pub self_influence: f64,
+    /// How well clean samples support the label: the mean cosine of ∇ℓ_i with the gradients of the few probe samples
+    /// that are most like it, at each checkpoint. A sample that is right has company among them, whatever its loss.
+    pub support: f64,
+    /// Probe samples with the most negative mean cosine, the most negative first.
+    pub opponents: Vec<Neighbour>,
+    /// Training samples with the most positive mean cosine, the most positive first.
+    pub proponents: Vec<Neighbour>,
+}
+
+/// A sample beside a suspect.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Neighbour {
+    /// Position in its set.
+    pub index: usize,
+    /// Mean cosine of the two gradients over the checkpoints, in [−1, 1].
+    pub cosine: f64,
+}
+
+/// Gathers what exact gradients say, checkpoint by checkpoint.
+pub struct Confirm<'a> {
+    labels: &'a Labels,
+    options: ConfirmOptions,
+    /// Samples with their suggested labels: suspects first, null samples after them.
+    judged: Vec<(usize, usize)>,
+    suspects: usize,
+    candidates: Vec<usize>,
+    curvature: Vec<usize>,
+    sums: Vec<StageTwo>,
+    /// Sums of cosines, judged samples × probe samples.
+    against: Vec<f64>,
+    /// Sums of cosines, suspects × candidates.
+    support: Vec<f64>,
+    checkpoints: usize,
+}
+
+/// What was gathered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirmation {
+    /// The suspects, in the order in which they were given.
+    pub suspects: Vec<StageTwo>,
+    /// Samples that are known to be right, in the order in which they were given; without neighbours.
+    pub null: Vec<StageTwo>,
+    /// Checkpoints that were looked at.
+    pub checkpoints: usize,
+}
+
+impl<'a> Confirm<'a> {
+    /// Prepares to look at `suspects` and at `null` samples, which are known to be right: training samples, each
+    /// with the label that speaks against its given one.
+    pub fn new(
+        labels: &'a Labels,
+        suspects: &[(usize, usize)],
+        null: &[(usize, usize)],
+        options: ConfirmOptions,
+    ) -> Self {
+        let mut rng = StdRng::seed_from_u64(options.seed);
+        let count = labels.train.len();
+        let mut draw = |amount: usize| {
+            let mut drawn = index::sample(&mut rng, count, amount.min(count)).into_vec();
+            drawn.sort_unstable();
+            drawn
+        };
+        let (candidates, curvature) = (draw(options.candidates), draw(options.curvature_samples));
+        let judged: Vec<_> = suspects.iter().chain(null).copied().collect();
+        let sums = judged
+            .iter()
+            .map(|&(index, _)| StageTwo {
+                index,
+                ..StageTwo::default()
+            })
+            .collect();
+        Self {
+            labels,
+            options,
+            suspects: suspects.len(),
+            against: vec![0.0; judged.len() * labels.probe.len()],
+            support: vec![0.0; suspects.len() * candidates.len()],
+            judged,
+            candidates,
+            curvature,
+            sums,
+            checkpoints: 0,
+        }
+    }
+
+    /// Gradients that one checkpoint takes, for progress bars; more where not all suspects' fit into memory at once.
+    pub fn work(&self) -> usize {
+        3 * self.judged.len() + 2 * self.labels.probe.len()
+            + self.candidates.len()
+    }
+
+    /// Looks at one checkpoint; returns what the solver of influence functions says.
+    ///
+    /// # Errors
+    ///
+    /// Samples that cannot be read, gradients that are not finite, or cancellation.
+    pub fn add<T: Task>(
+        &mut self,
+        task: &T,
+        model: &T::Model,
+        forward: &SweepOptions<'_>,
+    ) -> Result<Solved, InfluenceError> {
+        let labels = self.labels;
+        let exact = Exact::new(task, model, labels, self.options.layers, forward)?;
+        let solved = exact.inverse_curvature(&self.curvature, self.options.inverse)?;
+        let probe = exact.probe();
+        let length = inner(probe, probe).sqrt();
+        let cosine = |product: f64, own: f64| {
+            if own > 0.0 && length > 0.0 {
+                product / (own * length)
+            } else {
+                0.0
+            }
+        };
+        for (sum, &(index, suggested)) in self.sums.iter_mut().zip(&self.judged) {
+            let own = exact.sample(Set::Training, index, labels.train[index])?;
+            let other = exact.sample(Set::Training, index, suggested)?;
+            let (product, squared) = (inner(&own, probe), inner(&own, &own));
+            let with = cosine(product, squared.sqrt());
+            let without = cosine(inner(&other, probe), inner(&other, &other).sqrt());
+            sum.tracin += product;
+            sum.cosine += with;
+            sum.contrast += without - with;
+            sum.influence += inner(&own, &solved.v);
+            sum.self_influence += squared;
+        }
+        let given = |&(index, _): &(usize, usize)| (Set::Training, index, labels.train[index]);
+        let rows: Vec<_> = self.judged.iter().map(given).collect();
+        let mut columns = Vec::with_capacity(labels.probe.len() + self.candidates.len());
+        for (index, &label) in labels.probe.iter().enumerate() {
+            columns.push((Set::Probe, index, label));
+        }
+        for &index in &self.candidates {
+            columns.push((Set::Training, index, labels.train[index]));
+        }
+        let products = exact.pairs(&rows, &columns)?;
+        self.note(&products);
+        self.checkpoints += 1;
+        Ok(solved)
+    }
+
+    fn note(&mut self, products: &Products) {
+        let (probe, candidates) = (self.labels.probe.len(), self.candidates.len());
+        for row in 0..self.judged.len() {
+            let cosines: Vec<f64> = (0..probe).map(|j| products.cosine(row, j)).collect();
+            for (sum, cosine) in self.against[row * probe..].iter_mut().zip(&cosines) {
+                *sum += cosine;
+            }
+            self.sums[row].support += support(cosines, self.options.nearest);
+        }
+        for row in 0..self.suspects {
+            for column in 0..candidates {
+                // A sample supports itself; that says nothing.
+                if self.candidates[column] != self.judged[row].0 {
+                    self.support[row * candidates + column] += products.cosine(row, probe + column);
+                }
+            }
+        }
+    }
+
+    /// What was gathered.
+    pub fn finish(mut self) -> Confirmation {
+        let checkpoints = self.checkpoints.max(1) as f64;
+        for sum in &mut self.sums {
+            sum.cosine /= checkpoints;
+            sum.contrast /= checkpoints;
+            sum.support /= checkpoints;
+        }
+        let (probe, candidates) = (self.labels.probe.len(), self.candidates.len());
+        let amount = self.options.neighbours;
+        for row in 0..self.suspects {
+            let against = &self.against[row * probe..][..probe];
+            let support = &self.support[row * candidates..][..candidates];
+            let sum = &mut self.sums[row];
+            sum.opponents = first(against, amount, checkpoints, |cosine| -cosine)
+                .map(|(index, cosine)| Neighbour { index, cosine })
+                .collect();
+            sum.proponents = first(support, amount, checkpoints, |cosine| cosine)
+                .map(|(place, cosine)| Neighbour {
+                    index: self.candidates[place],
+                    cosine,
+                })
+                .collect();
+        }
+        let null = self.sums.split_off(self.suspects);
+        Confirmation {
+            suspects: self.sums,
+            null,
+            checkpoints: self.checkpoints,
+        }
+    }
+}
+
+/// The mean of the `nearest` largest cosines; 0 without any.
+fn support(mut cosines: Vec<f64>, nearest: usize) -> f64 {
+    let nearest = nearest.min(cosines.len());
+    if nearest == 0 {
+        return 0.0;
+    }
+    cosines.sort_by(|a, b| b.total_cmp(a));
+    cosines[..nearest].iter().sum::<f64>() / nearest as f64
+}
+
+/// The places with the largest `key` above 0 and their mean cosines, largest first.
+fn first(
+    sums: &[f64],
+    amount: usize,
+    checkpoints: f64,
+    key: impl Fn(f64) -> f64,
+) -> impl Iterator<Item = (usize, f64)> {
+    let mut order: Vec<usize> = (0..sums.len()).filter(|&i| key(sums[i]) > 0.0).collect();
+    order.sort_by(|&a, &b| key(sums[b]).total_cmp(&key(sums[a])).then(a.cmp(&b)));
+    order.truncate(amount);
+    let means: Vec<_> = order.into_iter().map(|i| (i, sums[i] / checkpoints)).collect();
+    means.into_iter()
+}

@@ -1,0 +1,106 @@
+//! Influence functions: the probe's gradient, preconditioned by the curvature of training.
+
+use super::Exact;
+use crate::conjugate::{self, Limits, Stopped};
+use crate::curvature::GaussNewton;
+use crate::error::InfluenceError;
+use crate::task::Task;
+
+/// How (G + λI) v = ∇L_P is solved.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InverseOptions {
+    /// λ as a share of the curvature that the probe's gradient g sees, gᵀGg / gᵀg: a measured scale, because
+    /// the curvature of a model that has memorised is smaller by orders of magnitude.
+    pub damping: f64,
+    /// Most conjugate-gradient iterations; each is three passes over the samples.
+    pub iterations: usize,
+    /// Residual ‖∇L_P − (G + λI) v‖ / ‖∇L_P‖ that is small enough.
+    pub residual: f64,
+}
+
+impl Default for InverseOptions {
+    /// 0.1, 50 iterations, residual 1e-3.
+    fn default() -> Self {
+        Self {
+            damping: 0.1,
+            iterations: 50,
+            residual: 1e-3,
+        }
+    }
+}
+
+/// The solution and what is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solved {
+    /// v, in the layout of the gradients.
+    pub v: Vec<f32>,
+    /// λ itself.
+    pub damping: f64,
+    /// Iterations that went into v.
+    pub iterations: usize,
+    /// The residual it ended with.
+    pub residual: f64,
+    /// Why it stopped: `converged`, `limit` (all iterations used) or `curvature` (there was none along the next
+    /// direction).
+    pub stopped: &'static str,
+}
+
+impl<T: Task> Exact<'_, T> {
+    /// Solves (G + λI) v = ∇L_P by conjugate gradients, G being the Gauss-Newton matrix over training `samples`.
+    ///
+    /// With v, the influence of any training sample on the probe is ⟨∇ℓ_i, v⟩: by how much, to first
+    /// order, upweighting it lowers the probe's loss once training has answered. Why Gauss-Newton and
+    /// not the Hessian: see [`crate::direction::InverseHessian`]. Where the logits are linear in the
+    /// weights the two are the same.
+    ///
+    /// # Errors
+    ///
+    /// A training sample that cannot be read, or cancellation.
+    pub fn inverse_curvature(
+        &self,
+        samples: &[usize],
+        options: InverseOptions,
+    ) -> Result<Solved, InfluenceError> {
+        let curvature = GaussNewton {
+            task: self.task,
+            theta: &self.theta,
+            like: &self.like,
+            weights: self.weights,
+            samples,
+            forward: self.forward,
+        };
+        let g = self.probe();
+        let image = curvature.product(g)?;
+        let squared = conjugate::dot(g, g);
+        let damping = if squared > 0.0 {
+            options.damping * (conjugate::dot(g, &image) / squared).max(0.0)
+        } else {
+            0.0
+        };
+        let limits = Limits {
+            iterations: options.iterations,
+            residual: options.residual,
+        };
+        // The first product that is asked for is the one that is there.
+        let mut first = Some(image);
+        let solution = conjugate::solve(g, limits, |u| {
+            let mut image = match first.take() {
+                Some(image) => image,
+                None => curvature.product(u)?,
+            };
+            conjugate::add(&mut image, damping, u);
+            Ok::<_, InfluenceError>(image)
+        })?;
+        Ok(Solved {
+            v: solution.x,
+            damping,
+            iterations: solution.iterations,
+            residual: solution.residual,
+            stopped: match solution.stopped {
+                Stopped::Converged => "converged",
+                Stopped::Limit => "limit",
+                Stopped::Curvature => "curvature",
+            },
+        })
+    }
+}

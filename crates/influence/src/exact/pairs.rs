@@ -1,0 +1,107 @@
+//! Inner products of the gradients of pairs of samples.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::Exact;
+use crate::conjugate::dot;
+use crate::error::InfluenceError;
+use crate::task::{Set, Task};
+
+/// Gradients that are held in memory at a time, in bytes.
+const HELD: usize = 512 << 20;
+/// Gradients that are multiplied with them at a time.
+const CHUNK: usize = 32;
+
+/// ⟨∇ℓ_i, ∇ℓ_j⟩ of rows i and columns j, and both sides' lengths.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Products {
+    /// Number of columns.
+    pub columns: usize,
+    /// Row by row.
+    pub values: Vec<f32>,
+    /// ‖∇ℓ_i‖ of each row.
+    pub row_lengths: Vec<f64>,
+    /// ‖∇ℓ_j‖ of each column.
+    pub column_lengths: Vec<f64>,
+}
+
+impl Products {
+    /// ⟨∇ℓ_i, ∇ℓ_j⟩.
+    pub fn value(&self, row: usize, column: usize) -> f64 {
+        f64::from(self.values[row * self.columns + column])
+    }
+
+    /// The cosine of the two gradients, in [−1, 1]; 0 where one vanishes.
+    pub fn cosine(&self, row: usize, column: usize) -> f64 {
+        let lengths = self.row_lengths[row] * self.column_lengths[column];
+        if lengths > 0.0 {
+            (self.value(row, column) / lengths).clamp(-1.0, 1.0)
+        } else {
+            0.0
+        }
+    }
+}
+
+impl<T: Task> Exact<'_, T> {
+    /// Inner products of all `rows` with all `columns`: samples of a set under a label.
+    ///
+    /// Rows are held in memory in blocks of 512 MiB; columns are differentiated anew for each block.
+    ///
+    /// # Errors
+    ///
+    /// A sample that cannot be read, or cancellation.
+    pub fn pairs(
+        &self,
+        rows: &[(Set, usize, usize)],
+        columns: &[(Set, usize, usize)],
+    ) -> Result<Products, InfluenceError> {
+        let block = (HELD / (4 * self.parameters().max(1))).max(1);
+        let mut products = Products {
+            columns: columns.len(),
+            values: vec![0.0; rows.len() * columns.len()],
+            row_lengths: Vec::with_capacity(rows.len()),
+            column_lengths: vec![0.0; columns.len()],
+        };
+        for (nth, rows) in rows.chunks(block).enumerate() {
+            let (held, lengths) = self.matrix(rows)?;
+            products.row_lengths.extend(lengths);
+            let held = held.transpose();
+            for (chunk_nth, chunk) in columns.chunks(CHUNK).enumerate() {
+                let (other, lengths) = self.matrix(chunk)?;
+                let first = chunk_nth * CHUNK;
+                products.column_lengths[first..first + chunk.len()].copy_from_slice(&lengths);
+                // [chunk, rows]
+                let values = other
+                    .matmul(held.clone())
+                    .into_data()
+                    .try_to_vec::<f32>()
+                    .map_err(|error| {
+                        InfluenceError::Outputs(format!("cannot read inner products: {error:?}"))
+                    })?;
+                for (column, values) in values.chunks(rows.len()).enumerate() {
+                    for (row, value) in values.iter().enumerate() {
+                        let row = nth * block + row;
+                        products.values[row * columns.len() + first + column] = *value;
+                    }
+                }
+            }
+        }
+        Ok(products)
+    }
+
+    /// Gradients as the rows of a matrix, and their lengths.
+    fn matrix(
+        &self,
+        samples: &[(Set, usize, usize)],
+    ) -> Result<(Tensor<2>, Vec<f64>), InfluenceError> {
+        let mut values = Vec::with_capacity(samples.len() * self.parameters());
+        let mut lengths = Vec::with_capacity(samples.len());
+        for &(set, index, label) in samples {
+            let gradient = self.sample(set, index, label)?;
+            lengths.push(dot(&gradient, &gradient).sqrt());
+            values.extend(gradient);
+        }
+        let data = TensorData::new(values, [samples.len(), self.parameters()]);
+        Ok((Tensor::from_data(data, self.forward.device), lengths))
+    }
+}

@@ -1,0 +1,77 @@
+//! Planted wrong labels: are they told from right ones where the truth is known?
+
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+
+use crate::direction::{self, Probe};
+use crate::error::InfluenceError;
+use crate::folds::Folds;
+use crate::scan::{Estimator, select};
+use crate::score;
+use crate::sweep::{SweepOptions, sweep};
+use crate::task::{Labels, Set, Task};
+
+/// How well wrong labels were told from right ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planted {
+    /// The estimator that was asked.
+    pub estimator: String,
+    /// Per probe fold: the chance that a wrong label of a held-out probe sample scores above a right one (AUROC).
+    pub folds: Vec<f64>,
+}
+
+impl Planted {
+    /// The least of all folds.
+    pub fn least(&self) -> f64 {
+        self.folds.iter().copied().fold(1.0, f64::min)
+    }
+}
+
+/// Steps on all folds of the probe but one, and scores the samples of that one under their own label and under
+/// every other one.
+///
+/// Needs no wrong label and no training sample. A probe whose labels are wrong or shuffled gives .5: what is
+/// learnt from one part of it says nothing of the rest.
+///
+/// # Errors
+///
+/// An unknown estimator, unreadable samples, or cancellation.
+pub fn planted<T: Task>(
+    task: &T,
+    model: &T::Model,
+    labels: &Labels,
+    estimator: &Estimator,
+    (folds, seed): (usize, u64),
+    forward: &SweepOptions<'_>,
+) -> Result<Planted, InfluenceError> {
+    let direction = direction::by_name::<T>(&estimator.direction)?;
+    let score = score::by_name(&estimator.score)?;
+    let all: Vec<usize> = (0..labels.probe.len()).collect();
+    let before = sweep(task, model, Set::Probe, &all, &labels.probe, forward)?;
+    let split = Folds::stratified(&labels.probe, folds, seed);
+    let (device, cancel): (&Device, &AtomicBool) = (forward.device, forward.cancel);
+    let mut found = Vec::with_capacity(split.count());
+    for fold in 0..split.count() {
+        let held_out = split.held_out(fold);
+        let probe = Probe {
+            task,
+            model,
+            labels,
+            learnt: &split.learnt(fold),
+            held_out,
+            held_out_before: &select(&before, held_out),
+            device,
+            batch_size: forward.batch_size,
+            seed: seed.wrapping_add(fold as u64),
+            progress: forward.progress,
+            cancel,
+        };
+        let step = direction.step(&probe)?;
+        found.push(probe.judge(&step.forks, score)?);
+    }
+    Ok(Planted {
+        estimator: estimator.to_string(),
+        folds: found,
+    })
+}
