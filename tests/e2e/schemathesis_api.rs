@@ -24,5 +24,5 @@ fn the_api_keeps_to_its_description() {
         .current_dir(place.path());
     let told = run(command, place.path()).expect(0).story();
     // All but the stream.
-    assert!(told.contains("Tested: 6"), "{told}");
+    assert!(told.contains("Tested: 9"), "{told}");
 }

@@ -1,6 +1,9 @@
 //! Training again without the suspects, or with the labels that they should most likely carry.
 //!
-//! `my-sidecar export RUN --out export` writes down what is to be done; the training applies it in one line.
+//! `my-sidecar export RUN --out export` writes down what is to be done; the training applies it in one line. It follows
+//! what people have said of suspects (`my-sidecar review`): what was cleared stays as it is, what was confirmed to be wrong
+//! is left out, suspect or not, and what was relabelled is left out by [`without_suspects`], for its given label is wrong,
+//! and gets the reviewer's label from [`relabelled`].
 //!
 //! ```
 //! use burn::data::dataset::{Dataset, InMemDataset};
@@ -27,7 +30,8 @@ use burn::data::dataset::{Dataset, DatasetError};
 use mirrorwatch_daemon::DaemonError;
 use mirrorwatch_daemon::export::Export;
 
-/// The samples of `dataset` that are neither suspects nor canaries, in their order, by the `export.json` at `path`.
+/// The samples of `dataset` that are neither suspects nor canaries, in their order, by the `export.json` at `path`; without
+/// what reviewers have confirmed or relabelled, and with what they have cleared.
 ///
 /// # Errors
 ///
@@ -49,6 +53,9 @@ where
 
 /// All samples of `dataset`, canaries and those suspects that are wrong with a chance of `least` or more with their suggested label,
 /// which `relabel` puts into an item.
+///
+/// What reviewers say counts as certain, with chance 1: a cleared sample keeps its label, a relabelled one gets the
+/// reviewer's, and a confirmed one the suggestion, which is the best there is for it.
 ///
 /// # Errors
 ///
@@ -141,6 +148,7 @@ mod tests {
             refusal: None,
             suspects: vec![relabel(2, 0.9), relabel(0, 0.4)],
             canaries: vec![],
+            reviews: vec![],
         };
         let directory = tempfile::tempdir()?;
         let json = serde_json::to_vec(&export)?;
