@@ -213,10 +213,11 @@ fn what_is_said_by_command_and_over_http_is_seen_everywhere() {
     sidecar.kill();
     let sidecar = place.watch("state").start();
     let reviews = eventually("the reviews after a restart", || {
-        let run = get(&sidecar, "/api/v1/runs/r");
-        match run["reviews"]["last"].is_null() {
-            false => Ok(run["reviews"].clone()),
-            true => Err(run.to_string()),
+        let page = sidecar.get("/api/v1/runs/r");
+        let run: Value = serde_json::from_str(&page.body).unwrap();
+        match run["reviews"]["last"].is_u64() {
+            true => Ok(run["reviews"].clone()),
+            false => Err(page.body),
         }
     });
     assert_eq!(
