@@ -343,3 +343,38 @@ fn what_is_not_there_is_not_reviewed_and_nothing_is_written() {
     let told = run(review(&place, &[]), place.path()).expect(0).stdout;
     assert_eq!(told, "no reviews yet\n");
 }
+
+#[test]
+fn who_logged_in_reviews_as_nobody_else() {
+    // The C library's crypt(3) made it of `pw`.
+    const ADA: &str = "$2b$05$CCCCCCCCCCCCCCCCCCCCC.Wu1bsEWQW5nNN6kAoQ74kf4plG/SBq6";
+    let place = Place::new();
+    place.finished_run("r", 1);
+    let web = place.at("web.yml");
+    fs::write(&web, format!("basic_auth_users: {{ada: '{ADA}'}}\n")).unwrap();
+    let watch = place.watch("state");
+    let sidecar = watch
+        .with(&["--web.config.file", web.to_str().unwrap()])
+        .start();
+    let said = json!({"index": 1, "verdict": "confirmed"});
+    assert_eq!(post(&sidecar, &[JSON], &said).status, 401);
+    // The base64 of `ada:pw`.
+    let login = [JSON, ("authorization", "Basic YWRhOnB3")];
+    let written = eventually("the first review", || {
+        match post(&sidecar, &login, &said) {
+            page if page.status == 201 => Ok(page.body),
+            // Not seen, or not scanned yet.
+            page if [404, 409].contains(&page.status) => Err(page.body),
+            page => panic!("{}: {}", page.status, page.body),
+        }
+    });
+    let written: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(written["who"], "ada");
+    let mallory = json!({"index": 1, "verdict": "confirmed", "who": "mallory"});
+    assert_eq!(post(&sidecar, &login, &mallory).status, 403);
+    let told = run(review(&place, &[]), place.path()).expect(0).stdout;
+    assert!(
+        told.contains("ada (api)") && told.contains("1 review in "),
+        "{told}"
+    );
+}

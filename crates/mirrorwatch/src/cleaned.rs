@@ -126,7 +126,8 @@ fn fitting(samples: usize, path: &Path) -> Result<Export, DaemonError> {
 #[cfg(test)]
 mod tests {
     use burn::data::dataset::InMemDataset;
-    use mirrorwatch_daemon::export::{EXPORT_SCHEMA, Relabel};
+    use mirrorwatch_daemon::audit::Verdict;
+    use mirrorwatch_daemon::export::{EXPORT_SCHEMA, Relabel, Reviewed};
 
     use super::*;
 
@@ -173,6 +174,33 @@ mod tests {
         let found = relabelled(data, path, 0.5, |item, label| *item = label).unwrap();
         let items: Vec<usize> = (0..3).map(|i| found.get(i).unwrap()).collect();
         assert_eq!(items, [0, 1, 5]);
+    }
+
+    /// As `export` writes it down: what people say has chance 1, and what they cleared is no suspect.
+    #[test]
+    fn what_people_say_is_certain() {
+        let directory = written(4).unwrap();
+        let path = directory.path().join("export.json");
+        let mut export = Export::read(&path).unwrap();
+        export.suspects[0].wrong_probability = 1.0;
+        export.suspects.truncate(1);
+        export.reviews = vec![Reviewed {
+            index: 2,
+            id: String::new(),
+            verdict: Verdict::Relabelled,
+            label: Some(5),
+            who: "ada".to_string(),
+            time: 0.0,
+            sequence: 1,
+        }];
+        std::fs::write(&path, serde_json::to_vec(&export).unwrap()).unwrap();
+        let data = || InMemDataset::new(vec![0usize, 1, 2, 3]);
+        let clean = without_suspects(data(), &path).unwrap();
+        let items: Vec<usize> = (0..3).map(|i| clean.get(i).unwrap()).collect();
+        assert_eq!((clean.len(), items), (3, vec![0, 1, 3]));
+        let found = relabelled(data(), &path, 1.0, |item, label| *item = label).unwrap();
+        let items: Vec<usize> = (0..4).map(|i| found.get(i).unwrap()).collect();
+        assert_eq!(items, [0, 1, 5, 3]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::guard::check_origin;
 use super::model::{ClassList, ReviewList, ReviewView};
 use super::{Answer, Refusal, json, page_of, shown};
 use crate::audit::{self, Review, Verdict};
+use crate::hub::RunView;
 use crate::pages::Pages;
 
 /// Who says so when nobody says who.
@@ -16,12 +17,32 @@ const NOBODY: &str = "anonymous";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
-    index: u32,
+    index: Whole,
     verdict: Verdict,
-    label: Option<u32>,
+    label: Option<Whole>,
     who: Option<String>,
     by: Option<String>,
     note: Option<String>,
+}
+
+/// A whole number, however it is written: to JSON, 7.0 is one, too.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+struct Whole(u32);
+
+impl TryFrom<f64> for Whole {
+    type Error = String;
+
+    fn try_from(number: f64) -> Result<Self, String> {
+        let whole = number as u32;
+        match f64::from(whole) == number {
+            true => Ok(Self(whole)),
+            false => Err(format!(
+                "{number} is no whole number from 0 to {}",
+                u32::MAX
+            )),
+        }
+    }
 }
 
 /// Lists the reviews of a run, or takes one.
@@ -34,7 +55,7 @@ pub fn reviews(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
 
 /// All reviews in the order of the log, a part at a time.
 fn list(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
-    let (run, view) = shown(pages, parts)?;
+    let (run, view) = shown_now(pages, parts)?;
     let (offset, limit) = page_of(request)?;
     let log = pages.desk.log(run).map_err(broken)?;
     let samples = pages.desk.samples.as_ref();
@@ -53,11 +74,18 @@ fn list(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
     })
 }
 
+/// The run, with what commands have written up to now.
+fn shown_now<'a>(pages: &Pages, parts: &[&'a str]) -> Result<(&'a str, RunView), Refusal> {
+    let (run, _) = shown(pages, parts)?;
+    pages.desk.look_at(run);
+    shown(pages, parts)
+}
+
 /// Writes one.
 fn note(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
     check_origin(request)?;
     pages.guard.check(request)?;
-    let (run, view) = shown(pages, parts)?;
+    let (run, view) = shown_now(pages, parts)?;
     let said: Said = serde_json::from_slice(request.body())
         .map_err(|error| Refusal::new(400, format!("the body is no review: {error}")))?;
     let who = who(request, said.who)?;
@@ -67,14 +95,14 @@ fn note(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
     }
     audit::check_note(said.note.as_deref().unwrap_or_default())
         .map_err(|why| Refusal::new(400, why))?;
-    let label = said.label.map(|label| label as usize);
+    let label = said.label.map(|label| label.0 as usize);
     if (said.verdict == Verdict::Relabelled) != label.is_some() {
         return Err(Refusal::new(
             400,
             "`label` goes with the verdict `relabelled`, and with no other",
         ));
     }
-    let index = super::position(pages, Some(&said.index.to_string()))?;
+    let index = super::position(pages, Some(&said.index.0.to_string()))?;
     let samples = pages.desk.samples.as_ref();
     let (given, classes) = (samples.given(index), samples.classes());
     if let Some(label) = label.filter(|&label| label >= classes) {

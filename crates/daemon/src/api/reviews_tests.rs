@@ -88,7 +88,7 @@ fn what_is_said_is_listed_and_shown_with_the_sample() {
     let metrics = pages.metrics.render().unwrap();
     assert!(metrics.contains("mirrorwatch_reviews{run=\"r\",verdict=\"relabelled\"} 1"));
 
-    let withdrawn = json!({"index": 1, "verdict": "withdrawn"});
+    let withdrawn = json!({"index": 1.0, "verdict": "withdrawn"});
     let (status, written) = answered(&pages, &request(&withdrawn));
     assert_eq!((status, &written["who"]), (201, &json!("anonymous")));
     assert_eq!(
@@ -112,6 +112,11 @@ fn what_makes_no_sense_is_refused_and_not_written() {
             "there are 3",
         ),
         (json!({"index": -1, "verdict": "cleared"}), 400, "no review"),
+        (
+            json!({"index": 0.5, "verdict": "cleared"}),
+            400,
+            "no whole number",
+        ),
         (json!({"index": 1, "verdict": "guilty"}), 400, "guilty"),
         (json!({"index": 1}), 400, "verdict"),
         (

@@ -60,14 +60,13 @@ impl Desk {
     /// Takes in what was written to the log of one run since it last looked.
     pub(crate) fn look_at(&self, run: &str) {
         let path = self.path(run);
+        // Held to the end: whoever finds nothing new finds it shown, too.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // Before it is read: what is written in between is read again.
         let stamp = stamp(&path);
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = seen.insert(run.to_string(), stamp);
-            if before.unwrap_or_default() == stamp {
-                return;
-            }
+        let before = seen.insert(run.to_string(), stamp);
+        if before.unwrap_or_default() == stamp {
+            return;
         }
         let log = match log::read(&path) {
             Ok(log) => log,
