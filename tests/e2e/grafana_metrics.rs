@@ -19,7 +19,11 @@ pub const AFTER_AN_ONSET: &str = "mirrorwatch_source_onset_epoch";
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
 /// What a sidecar exports and no dashboard shows, each for a reason.
-const NOT_SHOWN: [(&str, &str); 4] = [
+const NOT_SHOWN: [(&str, &str); 5] = [
+    (
+        "mirrorwatch_reviews",
+        "how far people are is no trouble of the training's",
+    ),
     (
         "process_open_fds",
         "a sidecar holds a bounded number of connections",

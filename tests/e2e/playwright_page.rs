@@ -12,14 +12,14 @@ use crate::support::sidecar::Sidecar;
 use crate::support::wait::eventually;
 
 /// Chromium with the page in it, through `page.mjs`; killed on drop.
-struct Browser {
+pub struct Browser {
     process: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
 }
 
 impl Browser {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let chromium = std::env::var_os("MIRRORWATCH_CHROMIUM");
         let mut process = Command::new("node")
             .arg(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("e2e/page.mjs"))
@@ -40,7 +40,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn tell(&mut self, command: Value) -> Value {
+    pub fn tell(&mut self, command: Value) -> Value {
         writeln!(self.to, "{command}").unwrap();
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
@@ -50,29 +50,29 @@ impl Browser {
     }
 
     #[track_caller]
-    fn open(&mut self, sidecar: &Sidecar) {
+    pub fn open(&mut self, sidecar: &Sidecar) {
         let url = format!("http://{}/", sidecar.address);
         self.tell(json!({"do": "open", "url": url}));
     }
 
     #[track_caller]
-    fn click(&mut self, selector: &str) {
+    pub fn click(&mut self, selector: &str) {
         self.tell(json!({"do": "click", "selector": selector}));
     }
 
     #[track_caller]
-    fn press(&mut self, key: &str) {
+    pub fn press(&mut self, key: &str) {
         self.tell(json!({"do": "press", "key": key}));
     }
 
     #[track_caller]
-    fn look(&mut self) -> Value {
+    pub fn look(&mut self) -> Value {
         self.tell(json!({"do": "look"}))
     }
 
     /// Looks until what is seen is as it should be.
     #[track_caller]
-    fn see(&mut self, what: &str, right: impl Fn(&Value) -> bool) -> Value {
+    pub fn see(&mut self, what: &str, right: impl Fn(&Value) -> bool) -> Value {
         eventually(what, || {
             let seen = self.look();
             if right(&seen) {
@@ -84,7 +84,7 @@ impl Browser {
     }
 
     #[track_caller]
-    fn complains_of_nothing(&mut self) {
+    pub fn complains_of_nothing(&mut self) {
         assert_eq!(self.tell(json!({"do": "complaints"})), json!([]));
     }
 }

@@ -15,6 +15,7 @@ use crate::leaks::{self, LeakArgs};
 use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, WatchArgs};
+use crate::review::{self, ReviewArgs};
 use crate::status::{self, StatusArgs};
 use crate::verify::{self, VerifyArgs};
 
@@ -85,6 +86,18 @@ enum Command<A: Args> {
         /// Options of the export.
         #[command(flatten)]
         export: Box<ExportArgs>,
+    },
+    /// Note what people say of suspects, or print what they have said
+    ///
+    /// Notes are added to reviews.jsonl beside the run's results, and never changed. `export` follows them. Without a
+    /// verdict, the notes are printed. Exit codes: 0 all is well, 1 a line of the notes was changed or removed.
+    Review {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the review.
+        #[command(flatten)]
+        review: Box<ReviewArgs>,
     },
     /// Ask a running sidecar what it knows
     ///
@@ -175,6 +188,13 @@ where
             set_up_log(LogFormat::Text);
             match build(task) {
                 Ok(task) => report(export::run(&task, &export).map(|()| true)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Review { task, review } => {
+            set_up_log(LogFormat::Text);
+            match build(task) {
+                Ok(task) => report(review::run(&task, &review)),
                 Err(error) => fail(&error),
             }
         }

@@ -10,13 +10,15 @@ use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
 use mirrorwatch_http::wait_for_shutdown_signal;
 use mirrorwatch_influence::{Labels, Task};
 
+use crate::api::guard::Guard;
+use crate::audit::desk::Desk;
 use crate::error::DaemonError;
 use crate::hub::Hub;
 use crate::intake::{Intake, Job};
 use crate::live;
 use crate::metrics::{Metrics, STAGES};
 use crate::options::WatchArgs;
-use crate::pages::Pages;
+use crate::pages::{Pages, takes_posts};
 use crate::queue::Queue;
 use crate::runs::{Runs, fingerprint};
 use crate::samples::TaskSamples;
@@ -29,6 +31,8 @@ use crate::worker::Worker;
 const SCAN_PATIENCE: Duration = Duration::from_secs(900);
 /// How often the main thread looks whether there is reason to end.
 const TICK: Duration = Duration::from_millis(200);
+/// How often it looks for reviews that commands have written.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the daemon until a signal or, if so asked, until all runs are finished.
 ///
@@ -68,18 +72,31 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let scheme = web::scheme(web.as_ref());
     let task = Arc::new(task);
     let sources = Sources::read(task.as_ref(), labels.train.len());
+    let desk = Arc::new(Desk {
+        runs: runs.clone(),
+        hub: hub.clone(),
+        samples: Arc::new(TaskSamples {
+            task: task.clone(),
+            labels: labels.clone(),
+        }),
+        labels: labels.clone(),
+        levels: args.scan.levels(),
+        seen: std::sync::Mutex::default(),
+    });
     let pages = Pages {
         hub: hub.clone(),
         metrics: metrics.clone(),
         runs: runs.clone(),
-        samples: Box::new(TaskSamples {
-            task: task.clone(),
-            labels: labels.clone(),
-        }),
+        desk: desk.clone(),
+        guard: Guard {
+            when: args.enable_review,
+            loopback: web::is_loopback(server.local_addr()),
+            web: web.clone(),
+        },
         watch_patience: 3 * args.rescan() + Duration::from_secs(30),
         scan_patience: SCAN_PATIENCE,
     };
-    let handle = server.start(move |request| {
+    let handle = server.with_posts(takes_posts).start(move |request| {
         if let Some(web) = &web {
             let good = web.last_reload_successful();
             pages.metrics.web_config_good.set(good.into());
@@ -150,6 +167,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     }
     let linger = Duration::from_secs(args.linger_seconds);
     let mut done_since: Option<Instant> = None;
+    let mut looked = Instant::now();
     while !signalled.load(Ordering::Relaxed) {
         if args.until_finished && all_done(&hub, &queue) {
             // Counted from the last time anything changed: a run may be taken up again.
@@ -159,6 +177,10 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
             }
         } else {
             done_since = None;
+        }
+        if looked.elapsed() >= LOOK {
+            desk.look();
+            looked = Instant::now();
         }
         std::thread::sleep(TICK);
     }

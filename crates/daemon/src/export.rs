@@ -1,5 +1,6 @@
 //! `export`: what to do about a run's suspects, as files that a training or another tool reads.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,13 +8,17 @@ use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::{Labels, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::account::account;
+use crate::audit::{self, Review, Verdict, log};
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::ScanOptions;
 use crate::results::{self, csv_bytes};
-use crate::runs::{fingerprint, state_path};
-use crate::store::RunState;
+use crate::runs::state_path;
+use crate::stored::Stored;
+
+mod reviewed;
+
+pub use reviewed::Reviewed;
 
 /// Version of [`Export`] as JSON.
 pub const EXPORT_SCHEMA: u32 = 1;
@@ -35,6 +40,10 @@ pub struct ExportArgs {
     /// Directory to write the files to; made if it does not exist
     #[arg(long, value_name = "DIR", default_value = "export")]
     pub out: PathBuf,
+
+    /// Go by the evidence alone, whatever `review` or the page has noted
+    #[arg(long)]
+    pub ignore_reviews: bool,
 
     /// What the scans computed, as `watch` was told; --fdr and --alpha may be others
     #[command(flatten)]
@@ -60,11 +69,16 @@ pub struct Export {
     pub fdr: f64,
     /// Why nobody is named, if so.
     pub refusal: Option<String>,
-    /// The suspects, most suspicious first.
+    /// What is taken to be wrong: the suspects, most suspicious first, without those that were cleared; then what was
+    /// confirmed or relabelled besides. A confirmed label is wrong with chance 1, and so is a relabelled one, whose
+    /// `suggested` is the reviewer's.
     pub suspects: Vec<Relabel>,
     /// Samples whose labels were made wrong on purpose, to measure what is found: known to be wrong.
     #[serde(default)]
     pub canaries: Vec<Relabel>,
+    /// The reviews that it follows, by position.
+    #[serde(default)]
+    pub reviews: Vec<Reviewed>,
 }
 
 /// A suspect, and the label it should most likely carry.
@@ -129,12 +143,13 @@ impl Export {
         Ok(export)
     }
 
-    /// All samples that are taken to be wrong: suspects and canaries.
+    /// All samples that are taken to be wrong: suspects, what reviewers say is wrong, and canaries.
     pub fn wrong(&self) -> impl Iterator<Item = &Relabel> {
         self.suspects.iter().chain(&self.canaries)
     }
 
-    /// Positions of all samples but the suspects and canaries, ascending.
+    /// Positions of all samples but the wrong ones, ascending. What was relabelled is not among them: its given label is
+    /// wrong.
     pub fn kept(&self) -> Vec<usize> {
         let mut keep = vec![true; self.samples];
         for wrong in self.wrong() {
@@ -150,46 +165,23 @@ impl Export {
 ///
 /// A run without evidence for this data and these settings, or files that cannot be written.
 pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
-    let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;
-    let state = args.state.clone();
-    let state = state.unwrap_or_else(|| args.root.join(".mirrorwatch"));
-    let path = state_path(&state, &args.run);
-    let known = fingerprint(&labels, &config.estimators, config.folds, config.seed);
-    let unusable = |message: &str| DaemonError::State {
-        path: path.clone(),
-        message: message.to_string(),
-    };
-    let state = RunState::load(&path)?.ok_or_else(|| {
-        unusable("there is no evidence of this run; is --root or --state what `watch` was given?")
-    })?;
-    if state.fingerprint != known {
-        return Err(unusable(
-            "it was made with other data or settings; give the options that `watch` was given",
-        ));
-    }
-    let summary = state
-        .summaries
-        .last()
-        .ok_or_else(|| unusable("no checkpoint is scanned yet"))?;
+    let directory = args.state.clone();
+    let directory = directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
+    let stored = Stored::load::<T>(&labels, &args.scan, &directory, &args.run)?;
+    let (state, summary) = (&stored.state, stored.summary()?);
     let levels = args.scan.levels();
-    let mut account =
-        account(&state.evidence, &labels, levels).map_err(|message| unusable(&message))?;
-    if summary.refusal.is_some() {
-        account.name_nobody();
-        // What a model that knows nothing says is no reason to weigh a sample less.
-        account.wrong_probability.fill(0.0);
-    }
+    let mut account = stored.account(&labels, levels)?;
     for &canary in &labels.canaries {
         account.wrong_probability[canary] = 1.0;
     }
     let suspects = results::suspects(task, &labels, &state.evidence, &account);
-    let export = Export {
+    let mut export = Export {
         schema: EXPORT_SCHEMA,
         run: args.run.clone(),
         epoch: summary.epoch,
         step: summary.step,
-        fingerprint: known,
+        fingerprint: state.fingerprint.clone(),
         samples: labels.train.len(),
         fdr: levels.fdr,
         refusal: summary
@@ -207,7 +199,18 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
             })
             .collect(),
         canaries: canaries(task, &labels, &state.evidence),
+        reviews: Vec::new(),
     };
+    if !args.ignore_reviews {
+        let reviews = reviews(task, &labels, &directory, &args.run)?;
+        let suggested = |index| suggestion(&labels, &state.evidence, index);
+        reviewed::apply(
+            &mut export,
+            &mut account.wrong_probability,
+            reviews,
+            suggested,
+        );
+    }
     write(&args.out, &export, &labels, &account.wrong_probability)?;
     let (samples, suspects) = (export.samples, export.suspects.len());
     let kept = export.kept().len();
@@ -221,19 +224,46 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
         export.run,
         export.epoch,
     );
+    if !export.reviews.is_empty() {
+        let counts = Verdict::IN_FORCE.map(|verdict| {
+            let count = export.reviewed(verdict);
+            format!("{count} {}", verdict.name())
+        });
+        println!("reviewed: {}", counts.join(", "));
+    }
     Ok(())
+}
+
+/// The reviews of a run that are still of the samples at hand.
+fn reviews<T: Task>(
+    task: &T,
+    labels: &Labels,
+    state: &Path,
+    run: &str,
+) -> Result<BTreeMap<usize, Review>, DaemonError> {
+    let path = audit::path(state_path(state, run).parent().unwrap_or(state));
+    let log = log::read(&path)?.whole(&path).map_err(|error| {
+        DaemonError::Option(format!("{error}; --ignore-reviews exports without reviews"))
+    })?;
+    let known = |index: usize| Some((*labels.train.get(index)?, task.id(index)));
+    Ok(audit::in_force(&log.reviews, known))
+}
+
+/// The label that most of the evidence speaks for.
+fn suggestion(labels: &Labels, evidence: &Evidence, index: usize) -> usize {
+    let channel = evidence.channels.first();
+    channel.map_or(labels.train[index], |c| c.suggested[index] as usize)
 }
 
 /// The canaries, each with the label that the evidence speaks for.
 fn canaries<T: Task>(task: &T, labels: &Labels, evidence: &Evidence) -> Vec<Relabel> {
     let mut canaries = Vec::with_capacity(labels.canaries.len());
     for &index in &labels.canaries {
-        let suggested = evidence.channels.first().map(|c| c.suggested[index]);
         canaries.push(Relabel {
             index,
             id: task.id(index),
             given: labels.train[index],
-            suggested: suggested.map_or(labels.train[index], |class| class as usize),
+            suggested: suggestion(labels, evidence, index),
             wrong_probability: 1.0,
         });
     }
@@ -268,6 +298,12 @@ fn write(
     for wrong in export.wrong() {
         issues[wrong.index].is_label_issue = true;
         issues[wrong.index].predicted_label = wrong.suggested;
+    }
+    // With the label that a person gave it, in relabel.csv, it is as good as any.
+    for review in &export.reviews {
+        if review.verdict == Verdict::Relabelled {
+            weights[review.index].weight = 1.0;
+        }
     }
     let kept: String = export.kept().iter().map(|i| format!("{i}\n")).collect();
     write_atomic(directory.join("keep.txt"), kept.as_bytes())?;
@@ -306,6 +342,7 @@ mod tests {
             refusal: None,
             suspects: vec![relabel(3), relabel(0)],
             canaries: vec![],
+            reviews: vec![],
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mirrorwatch_http::Changes;
 
+use crate::audit::Review;
 use crate::results::Suspect;
 use crate::summary::Summary;
 
@@ -16,6 +17,8 @@ pub struct RunView {
     pub summary: Option<Arc<Summary>>,
     /// The suspects it counted, most suspicious first.
     pub suspects: Arc<Vec<Suspect>>,
+    /// What people say of samples, by position: the reviews that count.
+    pub reviews: Arc<BTreeMap<usize, Review>>,
     /// Whether the training said that it has finished.
     pub finished: bool,
     /// Whether, after that, everything it published was seen.
@@ -42,6 +45,7 @@ impl RunView {
         };
         same_summary
             && Arc::ptr_eq(&self.suspects, &other.suspects)
+            && Arc::ptr_eq(&self.reviews, &other.reviews)
             && (self.finished, self.settled, self.updated)
                 == (other.finished, other.settled, other.updated)
             && self.last_error == other.last_error

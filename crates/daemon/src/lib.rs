@@ -24,6 +24,7 @@
 
 pub mod account;
 mod api;
+pub mod audit;
 pub mod backend;
 mod checkpoints;
 mod cli;
@@ -46,11 +47,13 @@ mod pages;
 mod queue;
 pub mod refusal;
 pub mod results;
+mod review;
 mod runs;
 mod samples;
 pub mod sources;
 mod status;
 pub mod store;
+mod stored;
 pub mod summary;
 pub mod verdict;
 mod verify;

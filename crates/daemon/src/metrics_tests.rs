@@ -31,6 +31,7 @@ const OF_A_RUN: &[(&str, &str)] = &[
     ("mirrorwatch_last_scanned_epoch{run=\"r\"}", "7"),
     ("mirrorwatch_last_scan_timestamp_seconds{run=\"r\"}", "1000"),
     ("mirrorwatch_run_finished{run=\"r\"}", "0"),
+    ("mirrorwatch_reviews{run=\"r\",verdict=\"relabelled\"}", "0"),
 ];
 
 /// The same for the process.

@@ -121,6 +121,20 @@ pub struct WatchArgs {
     #[arg(long = "web.allow-insecure")]
     pub allow_insecure: bool,
 
+    /// When reviews are taken over HTTP
+    ///
+    /// `auto`: from who logged in, and on a loopback address from whoever opens the page at an address or as
+    /// localhost. Without a value: `always`.
+    #[arg(
+        long = "web.enable-review",
+        value_name = "WHEN",
+        default_value = "auto",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "always"
+    )]
+    pub enable_review: Reviewing,
+
     /// Write the address that is really listened on to this file (useful with port 0)
     #[arg(long, value_name = "FILE")]
     pub listen_file: Option<PathBuf>,
@@ -208,6 +222,17 @@ impl WatchArgs {
         };
         Duration::from_secs(seconds)
     }
+}
+
+/// When reviews are taken over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reviewing {
+    /// Where it is known who writes, or only this machine can.
+    Auto,
+    /// From everybody who may read.
+    Always,
+    /// From nobody.
+    Never,
 }
 
 /// How log lines are written.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use mirrorwatch_http::{Request, Response};
 
 use crate::api;
+use crate::api::guard::Guard;
+use crate::audit::desk::Desk;
 use crate::hub::{Hub, RunView};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::runs::Runs;
-use crate::samples::Samples;
 
 /// What the pages need.
 pub struct Pages {
@@ -20,8 +21,10 @@ pub struct Pages {
     pub metrics: Arc<Metrics>,
     /// What is known of runs.
     pub runs: Arc<Runs>,
-    /// The training samples.
-    pub samples: Box<dyn Samples>,
+    /// The training samples, and what people say of them.
+    pub(crate) desk: Arc<Desk>,
+    /// Who may say something.
+    pub(crate) guard: Guard,
     /// Silence of the watching loop after which the daemon is not healthy.
     pub watch_patience: Duration,
     /// Silence of the scanning loop after which the daemon is not healthy.
@@ -37,7 +40,7 @@ pub type Endpoint = (&'static str, Option<&'static str>, Answer);
 
 /// All endpoints. `{…}` stands for one segment of a path.
 pub const ENDPOINTS: &[Endpoint] = &[
-    ("/", None, |pages, _, _| Ok(pages.page())),
+    ("/", None, |pages, request, _| Ok(pages.page(request))),
     ("/metrics", Some("metrics for Prometheus"), |pages, _, _| {
         Ok(pages.render_metrics())
     }),
@@ -61,9 +64,19 @@ pub const ENDPOINTS: &[Endpoint] = &[
     ("/api/v1/runs/{run}", None, api::run),
     ("/api/v1/runs/{run}/curve", None, api::curve),
     ("/api/v1/runs/{run}/suspects", None, api::suspects),
+    (REVIEWS, None, api::reviews),
     ("/api/v1/runs/{run}/samples/{index}", None, api::sample),
+    ("/api/v1/classes", None, api::classes),
     ("/api/v1/samples/{index}/preview", None, api::preview),
 ];
+
+/// The one endpoint that takes something.
+const REVIEWS: &str = "/api/v1/runs/{run}/reviews";
+
+/// Whether something may be brought to `path`.
+pub fn takes_posts(path: &str) -> bool {
+    open_parts(REVIEWS, path).is_some()
+}
 
 /// The parts of `path` that `template` leaves open, if it is of that form.
 fn open_parts<'a>(template: &str, path: &'a str) -> Option<Vec<&'a str>> {
@@ -125,7 +138,7 @@ impl Pages {
     }
 
     /// The live page. What it shows first comes with it, for those without scripts as a table.
-    fn page(&self) -> Response {
+    fn page(&self, request: &Request) -> Response {
         let mut rows = String::new();
         for (run, view) in self.hub.shown_runs() {
             rows.push_str(&row(&run, &view));
@@ -154,7 +167,7 @@ impl Pages {
                 _ => "",
             });
             if name == "initial" {
-                page.push_str(&api::embedded(self));
+                page.push_str(&api::embedded(self, request));
             }
             rest = after;
         }
@@ -217,7 +230,8 @@ mod tests {
         let hub = Arc::new(Hub::default());
         Pages {
             runs: crate::api::tests::no_runs(&hub),
-            samples: Box::new(crate::api::tests::Few),
+            desk: crate::api::tests::desk(&hub),
+            guard: Guard::on_loopback(),
             metrics: Arc::new(Metrics::new(hub.clone()).unwrap()),
             hub,
             watch_patience: Duration::from_secs(60),

@@ -21,6 +21,9 @@ pub trait Samples: Send + Sync {
     /// A picture of it, if the task has one.
     fn preview(&self, index: usize) -> Option<Preview>;
 
+    /// How many classes there are.
+    fn classes(&self) -> usize;
+
     /// The name of a class.
     fn class_name(&self, class: usize) -> String;
 }
@@ -53,6 +56,10 @@ impl<T: Task> Samples for TaskSamples<T> {
     fn preview(&self, index: usize) -> Option<Preview> {
         let item = self.task.train().get(index).ok()?;
         self.task.preview(&item)
+    }
+
+    fn classes(&self) -> usize {
+        self.labels.classes
     }
 
     fn class_name(&self, class: usize) -> String {

@@ -64,7 +64,8 @@ pub(crate) fn scheme(web: Option<&WebConfig>) -> &'static str {
     }
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
+/// Whether only this machine can reach an address.
+pub(crate) fn is_loopback(address: SocketAddr) -> bool {
     // An IPv6 socket may be bound to an IPv4 address.
     address.ip().to_canonical().is_loopback()
 }

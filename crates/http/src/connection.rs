@@ -1,5 +1,6 @@
 //! One connection: its requests, its time, and the way to the handler.
 
+use crate::body;
 use crate::clock::{Clock, Timed};
 use crate::events::Stream;
 use crate::limits::Limits;
@@ -7,7 +8,6 @@ use crate::request::{Method, Request};
 use crate::response::{Response, WireBody};
 use crate::server::Counters;
 use crate::web::gate::{self, Gate};
-use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,9 +30,13 @@ const SMALLEST_BUFFER: usize = 8192;
 /// What the caller of [`crate::Server::start`] gives.
 pub(crate) type Handler = dyn Fn(&Request) -> Response + Send + Sync;
 
+/// Whether a path takes `POST`.
+pub(crate) type Posts = fn(&str) -> bool;
+
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) handler: Arc<Handler>,
+    pub(crate) posts: Posts,
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     /// One for each handler that may run. A permit travels with its handler and not with the
@@ -103,7 +107,7 @@ pub(crate) async fn serve<S>(
                     close: !request.body().is_end_stream(),
                     place: None,
                 },
-                None => answer(&shared, remote, request).await,
+                None => answer(&shared, remote, pass.user.take(), request).await,
             };
             clock.responding(answer.close);
             let changes = answer.response.listens_to();
@@ -157,29 +161,57 @@ pub(crate) async fn serve<S>(
 }
 
 /// Decides what a request gets.
-async fn answer(shared: &Shared, remote: SocketAddr, request: hyper::Request<Incoming>) -> Answer {
+async fn answer(
+    shared: &Shared,
+    remote: SocketAddr,
+    user: Option<String>,
+    request: hyper::Request<Incoming>,
+) -> Answer {
     let (head, body) = request.into_parts();
     let method = match head.method {
-        hyper::Method::GET => Method::Get,
-        hyper::Method::HEAD => Method::Head,
-        _ => {
-            let text = "method not allowed; this server has only pages to read\n";
-            let response = Response::text(text)
-                .with_status(405)
-                .with_header("allow", "GET, HEAD");
-            return Answer {
-                response,
-                close: !body.is_end_stream(),
-                place: None,
-            };
-        }
+        hyper::Method::GET => Some(Method::Get),
+        hyper::Method::HEAD => Some(Method::Head),
+        hyper::Method::POST => Some(Method::Post),
+        _ => None,
     };
-    if let Some(refusal) = discard(&shared.limits, body).await {
-        return refusal;
-    }
     let (path, query) = (head.uri.path(), head.uri.query());
-    match Request::from_parts(method, path, query, head.headers, remote) {
-        Ok(request) => in_its_place(shared, method, run_handler(shared, request).await),
+    let parsed = Request::from_parts(
+        method.unwrap_or(Method::Get),
+        path,
+        query,
+        head.headers,
+        remote,
+    );
+    let posts = parsed
+        .as_ref()
+        .is_ok_and(|request| (shared.posts)(&request.path));
+    // A path that is none is told as such, whatever is asked of it.
+    let known = |&method: &Method| method != Method::Post || posts || parsed.is_err();
+    let Some(method) = method.filter(known) else {
+        let allowed = if posts {
+            "GET, HEAD, POST"
+        } else {
+            "GET, HEAD"
+        };
+        let response = Response::text(format!("method not allowed; use {allowed}\n"))
+            .with_status(405)
+            .with_header("allow", allowed);
+        return Answer {
+            response,
+            close: !body.is_end_stream(),
+            place: None,
+        };
+    };
+    let body = match body::read(&shared.limits, body, posts && method == Method::Post).await {
+        Ok(body) => body,
+        Err((status, text)) => return Answer::close(status, text),
+    };
+    match parsed {
+        Ok(mut request) => {
+            request.body = body;
+            request.user = user;
+            in_its_place(shared, method, run_handler(shared, request).await)
+        }
         Err(reason) => Answer::keep(Response::text(format!("{reason}\n")).with_status(400)),
     }
 }
@@ -199,34 +231,6 @@ fn in_its_place(shared: &Shared, method: Method, response: Response) -> Answer {
         }
     }
     answer
-}
-
-/// Reads and forgets a body, so that the connection can be used again; or refuses it.
-async fn discard(limits: &Limits, mut body: Incoming) -> Option<Answer> {
-    let too_large = || Some(Answer::close(413, "request body too large\n"));
-    let largest = u64::try_from(limits.max_body_bytes).unwrap_or(u64::MAX);
-    // What the client announces, before a byte of it is read.
-    if body.size_hint().lower() > largest {
-        return too_large();
-    }
-    let read_all = async {
-        let mut left = limits.max_body_bytes;
-        while let Some(frame) = body.frame().await {
-            let Ok(frame) = frame else {
-                return Some(Answer::close(400, "malformed request body\n"));
-            };
-            let length = frame.data_ref().map_or(0, |data| data.len());
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return too_large(),
-            }
-        }
-        None
-    };
-    match timeout(limits.idle_timeout, read_all).await {
-        Ok(refusal) => refusal,
-        Err(_) => Some(Answer::close(408, "request body took too long\n")),
-    }
 }
 
 /// Runs the handler on a thread of its own: rendering many metrics may take long, and on the

@@ -1,4 +1,5 @@
-//! A small hardened HTTP/1 server for read-only pages: metrics, health checks, JSON and a live page.
+//! A small hardened HTTP/1 server for pages that are read: metrics, health checks, JSON and a live page; and, at
+//! paths that are named one by one, for small notes that are brought.
 //!
 //! One thread runs one current-thread runtime; callers see only blocking functions and a plain
 //! handler from [`Request`] to [`Response`]. The server assumes that its clients may be broken or
@@ -40,7 +41,7 @@
 //!   │
 //! gate, if there is one ── too often? nobody known? ──> 429, 401
 //!   │
-//! service ── not GET or HEAD? body too large? dot segments? ──> 405, 413, 400
+//! service ── not GET or HEAD, nor POST where it may? body too large? dot segments? ──> 405, 413, 400
 //!   │
 //! handler on a pool of max_handlers threads ── panics? late? ──> 500, 503
 //!   │
@@ -54,6 +55,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod body;
 mod clock;
 mod connection;
 mod error;

@@ -27,7 +27,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Size of the request line and headers together; beyond it the answer is 431.
     pub max_header_bytes: usize,
-    /// Size of a request body, which is read and thrown away; beyond it the answer is 413.
+    /// Size of a request body, which is thrown away unless it comes with a `POST` that is let in; beyond
+    /// it the answer is 413.
     pub max_body_bytes: usize,
 }
 

@@ -1,15 +1,19 @@
 use crate::HttpError;
 use hyper::HeaderMap;
+use hyper::body::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// The methods that reach a handler; all others are answered with 405.
+/// The methods that can reach a handler; all others are answered with 405.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Asks for a page.
     Get,
     /// Asks for the headers of a page; the server drops the body that the handler returns.
     Head,
+    /// Brings something, where [`Server::with_posts`](crate::Server::with_posts) lets it.
+    Post,
 }
 
 impl fmt::Display for Method {
@@ -17,6 +21,7 @@ impl fmt::Display for Method {
         f.write_str(match self {
             Method::Get => "GET",
             Method::Head => "HEAD",
+            Method::Post => "POST",
         })
     }
 }
@@ -24,7 +29,7 @@ impl fmt::Display for Method {
 /// A request for a page, as the handler sees it.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// `GET` or `HEAD`.
+    /// `GET`, `HEAD`, or `POST` where that is let in.
     pub method: Method,
     /// The path, percent-decoded once. It starts with a slash and has no `.` or `..` segment, no
     /// backslash and no control character: requests with those are answered with 400.
@@ -35,6 +40,8 @@ pub struct Request {
     /// The other end of the connection.
     pub remote: SocketAddr,
     headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) user: Option<String>,
 }
 
 impl Request {
@@ -67,6 +74,43 @@ impl Request {
         })
     }
 
+    /// Makes the request that `POST target` with this body would make, for tests of a handler.
+    ///
+    /// # Arguments
+    ///
+    /// * `target` - path and query as in a request line.
+    ///
+    /// ```
+    /// use mirrorwatch_http::{Method, Request};
+    ///
+    /// let request = Request::post("/notes", "{}")?.with_header("content-type", "application/json");
+    /// assert_eq!((request.method, request.body()), (Method::Post, &b"{}"[..]));
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
+    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Result<Request, HttpError> {
+        let mut request = Request::get(target)?;
+        request.method = Method::Post;
+        request.body = Bytes::from(body.into());
+        Ok(request)
+    }
+
+    /// Adds a header, for tests of a handler. What HTTP does not allow is left out.
+    pub fn with_header(mut self, name: &str, value: &str) -> Request {
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_str(value),
+        ) {
+            self.headers.append(name, value);
+        }
+        self
+    }
+
+    /// As if this user had logged in, for tests of a handler.
+    pub fn with_user(mut self, user: &str) -> Request {
+        self.user = Some(user.to_owned());
+        self
+    }
+
     /// Decodes a request; the error is the text of the 400.
     pub(crate) fn from_parts(
         method: Method,
@@ -83,6 +127,8 @@ impl Request {
             query,
             remote,
             headers,
+            body: Bytes::new(),
+            user: None,
         })
     }
 
@@ -93,6 +139,21 @@ impl Request {
     /// * `name` - the header's name in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// What a `POST` brought; empty for other methods, whose bodies are thrown away.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Who logged in with a password, by the names of the web configuration; `None` where nobody has to.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// How often a header is there.
+    pub fn count_of(&self, name: &str) -> usize {
+        self.headers.get_all(name).iter().count()
     }
 
     /// The first value of a name in the query.

@@ -1,5 +1,5 @@
 use crate::accept;
-use crate::connection::{Handler, Shared};
+use crate::connection::{Handler, Posts, Shared};
 use crate::error::HttpError;
 use crate::limits::Limits;
 use crate::request::Request;
@@ -26,6 +26,7 @@ pub struct Server {
     local_addr: SocketAddr,
     limits: Limits,
     web: Option<WebConfig>,
+    posts: Posts,
 }
 
 impl Server {
@@ -44,6 +45,7 @@ impl Server {
                 local_addr,
                 limits: Limits::default(),
                 web: None,
+                posts: |_| false,
             })
         });
         bound.map_err(|reason| HttpError::from_bind(addr, reason))
@@ -58,6 +60,17 @@ impl Server {
     /// Serves as a configuration says: over TLS, to those who may log in.
     pub fn with_web_config(mut self, config: WebConfig) -> Server {
         self.web = Some(config);
+        self
+    }
+
+    /// Lets `POST` through to the handler at some paths, with bodies of up to
+    /// [`Limits::max_body_bytes`]; without this, there are only pages to read.
+    ///
+    /// # Arguments
+    ///
+    /// * `posts` - whether a path, decoded as in [`Request::path`], takes `POST`.
+    pub fn with_posts(mut self, posts: fn(&str) -> bool) -> Server {
+        self.posts = posts;
         self
     }
 
@@ -102,6 +115,7 @@ impl Server {
             let shared = Shared {
                 handler,
                 gate,
+                posts: self.posts,
                 limits: self.limits,
                 counters: thread_counters,
                 permits,

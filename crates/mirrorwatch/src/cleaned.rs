@@ -1,6 +1,9 @@
 //! Training again without the suspects, or with the labels that they should most likely carry.
 //!
-//! `my-sidecar export RUN --out export` writes down what is to be done; the training applies it in one line.
+//! `my-sidecar export RUN --out export` writes down what is to be done; the training applies it in one line. It follows
+//! what people have said of suspects (`my-sidecar review`): what was cleared stays as it is, what was confirmed to be wrong
+//! is left out, suspect or not, and what was relabelled is left out by [`without_suspects`], for its given label is wrong,
+//! and gets the reviewer's label from [`relabelled`].
 //!
 //! ```
 //! use burn::data::dataset::{Dataset, InMemDataset};
@@ -27,7 +30,8 @@ use burn::data::dataset::{Dataset, DatasetError};
 use mirrorwatch_daemon::DaemonError;
 use mirrorwatch_daemon::export::Export;
 
-/// The samples of `dataset` that are neither suspects nor canaries, in their order, by the `export.json` at `path`.
+/// The samples of `dataset` that are neither suspects nor canaries, in their order, by the `export.json` at `path`; without
+/// what reviewers have confirmed or relabelled, and with what they have cleared.
 ///
 /// # Errors
 ///
@@ -49,6 +53,9 @@ where
 
 /// All samples of `dataset`, canaries and those suspects that are wrong with a chance of `least` or more with their suggested label,
 /// which `relabel` puts into an item.
+///
+/// What reviewers say counts as certain, with chance 1: a cleared sample keeps its label, a relabelled one gets the
+/// reviewer's, and a confirmed one the suggestion, which is the best there is for it.
 ///
 /// # Errors
 ///
@@ -119,7 +126,8 @@ fn fitting(samples: usize, path: &Path) -> Result<Export, DaemonError> {
 #[cfg(test)]
 mod tests {
     use burn::data::dataset::InMemDataset;
-    use mirrorwatch_daemon::export::{EXPORT_SCHEMA, Relabel};
+    use mirrorwatch_daemon::audit::Verdict;
+    use mirrorwatch_daemon::export::{EXPORT_SCHEMA, Relabel, Reviewed};
 
     use super::*;
 
@@ -141,6 +149,7 @@ mod tests {
             refusal: None,
             suspects: vec![relabel(2, 0.9), relabel(0, 0.4)],
             canaries: vec![],
+            reviews: vec![],
         };
         let directory = tempfile::tempdir()?;
         let json = serde_json::to_vec(&export)?;
@@ -165,6 +174,33 @@ mod tests {
         let found = relabelled(data, path, 0.5, |item, label| *item = label).unwrap();
         let items: Vec<usize> = (0..3).map(|i| found.get(i).unwrap()).collect();
         assert_eq!(items, [0, 1, 5]);
+    }
+
+    /// As `export` writes it down: what people say has chance 1, and what they cleared is no suspect.
+    #[test]
+    fn what_people_say_is_certain() {
+        let directory = written(4).unwrap();
+        let path = directory.path().join("export.json");
+        let mut export = Export::read(&path).unwrap();
+        export.suspects[0].wrong_probability = 1.0;
+        export.suspects.truncate(1);
+        export.reviews = vec![Reviewed {
+            index: 2,
+            id: String::new(),
+            verdict: Verdict::Relabelled,
+            label: Some(5),
+            who: "ada".to_string(),
+            time: 0.0,
+            sequence: 1,
+        }];
+        std::fs::write(&path, serde_json::to_vec(&export).unwrap()).unwrap();
+        let data = || InMemDataset::new(vec![0usize, 1, 2, 3]);
+        let clean = without_suspects(data(), &path).unwrap();
+        let items: Vec<usize> = (0..3).map(|i| clean.get(i).unwrap()).collect();
+        assert_eq!((clean.len(), items), (3, vec![0, 1, 3]));
+        let found = relabelled(data(), &path, 1.0, |item, label| *item = label).unwrap();
+        let items: Vec<usize> = (0..4).map(|i| found.get(i).unwrap()).collect();
+        assert_eq!(items, [0, 1, 5, 3]);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! Fields and endpoints may be added within a version; none is taken away or changes its meaning.
 
+pub(crate) mod guard;
 mod model;
 mod picture;
+mod reviews;
 #[cfg(test)]
 pub mod tests;
 
@@ -13,7 +15,10 @@ use serde::Serialize;
 use crate::hub::RunView;
 use crate::pages::Pages;
 use crate::runs::lock;
-use model::{Curve, CurvePoint, Run, RunList, Sample, Sidecar, SuspectList, SuspectView};
+use model::{
+    Curve, CurvePoint, ReviewView, Run, RunList, Sample, Sidecar, SuspectList, SuspectView,
+};
+pub use reviews::{classes, reviews};
 
 /// Suspects in an answer when the request does not say how many.
 const DEFAULT_LIMIT: usize = 100;
@@ -78,26 +83,28 @@ pub fn events(pages: &Pages, _: &Request, _: &[&str]) -> Answer {
 }
 
 /// `/api/v1/runs`: the sidecar and all runs, each with its last summary.
-pub fn runs(pages: &Pages, _: &Request, _: &[&str]) -> Answer {
-    json(&run_list(pages))
+pub fn runs(pages: &Pages, request: &Request, _: &[&str]) -> Answer {
+    json(&run_list(pages, request))
 }
 
 /// The sidecar and all runs.
-pub fn run_list(pages: &Pages) -> RunList {
+pub fn run_list(pages: &Pages, request: &Request) -> RunList {
     let runs = pages.hub.shown_runs();
     RunList {
-        sidecar: sidecar(pages),
+        sidecar: sidecar(pages, request),
         runs: runs.iter().map(|(run, view)| Run::new(run, view)).collect(),
     }
 }
 
-fn sidecar(pages: &Pages) -> Sidecar {
+fn sidecar(pages: &Pages, request: &Request) -> Sidecar {
     let (watching, scanning) = pages.hub.silence();
     Sidecar {
         version: env!("CARGO_PKG_VERSION"),
         ready: pages.hub.listed(),
         problem: pages.problem(),
-        previews: pages.samples.preview(0).is_some(),
+        previews: pages.desk.samples.preview(0).is_some(),
+        takes_reviews: pages.guard.check(request).is_ok(),
+        user: request.user().map(String::from),
         scanning: pages.hub.scanning(),
         watch_silence_seconds: watching.as_secs_f64(),
         scan_silence_seconds: scanning.as_secs_f64(),
@@ -126,14 +133,7 @@ pub fn suspects(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
     let given = number(request, "given")?.map(|given| given as usize);
     let suggested = number(request, "suggested")?;
     let source = request.query_value("source");
-    let offset = number(request, "offset")?.unwrap_or(0) as usize;
-    let limit = number(request, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit as usize);
-    if limit > MOST {
-        return Err(Refusal::new(
-            400,
-            format!("`limit` is {limit}: ask for at most {MOST} and go on with `offset`"),
-        ));
-    }
+    let (offset, limit) = page_of(request)?;
     let mut list = SuspectList {
         run,
         epoch: view.summary.as_ref().map(|summary| summary.epoch),
@@ -149,8 +149,9 @@ pub fn suspects(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
             && source.is_none_or(|source| suspect.source.as_deref() == Some(source));
         if matches {
             if list.matching >= offset && list.suspects.len() < limit {
+                let samples = pages.desk.samples.as_ref();
                 list.suspects
-                    .push(SuspectView::new(suspect, pages.samples.as_ref()));
+                    .push(SuspectView::new(suspect, &view, samples));
             }
             list.matching += 1;
         }
@@ -162,7 +163,7 @@ pub fn suspects(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
 pub fn sample(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
     let (run, view) = shown(pages, parts)?;
     let index = position(pages, parts.get(1).copied())?;
-    let samples = pages.samples.as_ref();
+    let samples = pages.desk.samples.as_ref();
     let suspect = view.suspects.iter().find(|suspect| suspect.index == index);
     let history = match pages.runs.opened(run) {
         Some(state) => lock(&state).evidence.history.of(index),
@@ -175,7 +176,11 @@ pub fn sample(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
         given: samples.given(index),
         given_name: samples.class_name(samples.given(index)),
         source: samples.source(index),
-        suspect: suspect.map(|suspect| SuspectView::new(suspect, samples)),
+        suspect: suspect.map(|suspect| SuspectView::new(suspect, &view, samples)),
+        review: view
+            .reviews
+            .get(&index)
+            .map(|review| ReviewView::new(review, samples)),
         history,
     })
 }
@@ -183,7 +188,7 @@ pub fn sample(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
 /// `/api/v1/samples/{index}/preview`: a picture of a training sample.
 pub fn preview(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
     let index = position(pages, parts.first().copied())?;
-    let Some(preview) = pages.samples.preview(index) else {
+    let Some(preview) = pages.desk.samples.preview(index) else {
         return Err(Refusal::new(
             404,
             "this task has no pictures of its samples",
@@ -206,7 +211,7 @@ fn shown<'a>(pages: &Pages, parts: &[&'a str]) -> Result<(&'a str, RunView), Ref
 
 /// The position of a training sample.
 fn position(pages: &Pages, text: Option<&str>) -> Result<usize, Refusal> {
-    let (text, count) = (text.unwrap_or_default(), pages.samples.count());
+    let (text, count) = (text.unwrap_or_default(), pages.desk.samples.count());
     match text.parse() {
         Ok(index) if index < count => Ok(index),
         _ => Err(Refusal::new(
@@ -216,6 +221,19 @@ fn position(pages: &Pages, text: Option<&str>) -> Result<usize, Refusal> {
             ),
         )),
     }
+}
+
+/// Which part of a list is asked for: how many are left out, and how many are wanted at most.
+fn page_of(request: &Request) -> Result<(usize, usize), Refusal> {
+    let offset = number(request, "offset")?.unwrap_or(0) as usize;
+    let limit = number(request, "limit")?.map_or(DEFAULT_LIMIT, |limit| limit as usize);
+    if limit > MOST {
+        return Err(Refusal::new(
+            400,
+            format!("`limit` is {limit}: ask for at most {MOST} and go on with `offset`"),
+        ));
+    }
+    Ok((offset, limit))
 }
 
 /// A number of the query.
@@ -235,8 +253,8 @@ fn number(request: &Request, name: &str) -> Result<Option<u32>, Refusal> {
 }
 
 /// All runs as JSON that may stand in a script element: what the page shows before it has asked.
-pub fn embedded(pages: &Pages) -> String {
-    serde_json::to_string(&run_list(pages))
+pub fn embedded(pages: &Pages, request: &Request) -> String {
+    serde_json::to_string(&run_list(pages, request))
         .unwrap_or_else(|_| String::from("null"))
         .replace('<', "\\u003c")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use crate::audit::{Review, Verdict};
 use crate::history::Point;
 use crate::hub::RunView;
 use crate::results::Suspect;
@@ -30,6 +31,10 @@ pub struct Sidecar {
     pub problem: Option<String>,
     /// Whether there are pictures of training samples.
     pub previews: bool,
+    /// Whether whoever asks may write reviews.
+    pub takes_reviews: bool,
+    /// Who asks, where somebody has to log in.
+    pub user: Option<String>,
     /// The checkpoint that is being scanned.
     pub scanning: Option<String>,
     /// How long ago the watching loop was last alive.
@@ -51,6 +56,8 @@ pub struct Run {
     pub last_error: Option<String>,
     /// The current count and its guarantee in words.
     pub in_words: Option<String>,
+    /// The reviews that count.
+    pub reviews: ReviewCounts,
     /// The last scan; null when there was none.
     #[serde(serialize_with = "shared")]
     pub summary: Option<Arc<Summary>>,
@@ -69,6 +76,7 @@ impl Run {
             updated: (view.updated > 0.0).then_some(view.updated),
             last_error: (!view.last_error.is_empty()).then(|| view.last_error.clone()),
             in_words: view.summary.as_deref().map(Summary::sentence),
+            reviews: ReviewCounts::new(view),
             summary: view.summary.clone(),
         }
     }
@@ -153,12 +161,16 @@ pub struct SuspectView {
     suspect: Suspect,
     given_name: String,
     suggested_name: String,
+    /// What was said of it; null when nothing was.
+    review: Option<ReviewView>,
 }
 
 impl SuspectView {
-    /// A suspect among these samples.
-    pub fn new(suspect: &Suspect, samples: &dyn Samples) -> Self {
+    /// A suspect of a run among these samples.
+    pub fn new(suspect: &Suspect, view: &RunView, samples: &dyn Samples) -> Self {
+        let review = view.reviews.get(&suspect.index);
         Self {
+            review: review.map(|review| ReviewView::new(review, samples)),
             suspect: suspect.clone(),
             given_name: samples.class_name(suspect.given),
             suggested_name: samples.class_name(suspect.suggested as usize),
@@ -183,6 +195,79 @@ pub struct Sample<'a> {
     pub source: Option<String>,
     /// What is said against it; null when it is no suspect.
     pub suspect: Option<SuspectView>,
+    /// What was said of it; null when nothing was.
+    pub review: Option<ReviewView>,
     /// How it fared at the checkpoints so far.
     pub history: Vec<Point>,
+}
+
+/// How many samples of a run are reviewed, by the verdict that counts.
+#[derive(Serialize)]
+pub struct ReviewCounts {
+    confirmed: usize,
+    cleared: usize,
+    relabelled: usize,
+    /// The number of the last review that counts; null without any.
+    last: Option<u64>,
+}
+
+impl ReviewCounts {
+    fn new(view: &RunView) -> Self {
+        let of = |verdict| {
+            let reviews = view.reviews.values();
+            reviews.filter(|review| review.verdict == verdict).count()
+        };
+        Self {
+            confirmed: of(Verdict::Confirmed),
+            cleared: of(Verdict::Cleared),
+            relabelled: of(Verdict::Relabelled),
+            last: view.reviews.values().map(|review| review.sequence).max(),
+        }
+    }
+}
+
+/// A part of a run's reviews.
+#[derive(Serialize)]
+pub struct ReviewList<'a> {
+    /// The run.
+    pub run: &'a str,
+    /// All reviews in the log, up to the first line that does not fit.
+    pub total: usize,
+    /// Samples of which one counts.
+    pub in_force: usize,
+    /// The first line that does not fit; null when the log is as it was written.
+    pub problem: Option<&'a str>,
+    /// SHA-256 of the last line that fits; empty without any.
+    pub head: &'a str,
+    /// How many come before the first in this answer.
+    pub offset: usize,
+    /// In the order of the log.
+    pub reviews: Vec<ReviewView>,
+}
+
+/// A review with the names of its classes.
+#[derive(Serialize)]
+pub struct ReviewView {
+    #[serde(flatten)]
+    review: Review,
+    given_name: String,
+    label_name: Option<String>,
+}
+
+impl ReviewView {
+    /// A review of one of these samples.
+    pub fn new(review: &Review, samples: &dyn Samples) -> Self {
+        Self {
+            given_name: samples.class_name(review.given),
+            label_name: review.label.map(|label| samples.class_name(label)),
+            review: review.clone(),
+        }
+    }
+}
+
+/// The classes.
+#[derive(Serialize)]
+pub struct ClassList {
+    /// Their names, by number.
+    pub classes: Vec<String>,
 }

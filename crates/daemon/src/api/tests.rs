@@ -5,6 +5,9 @@ use mirrorwatch_influence::{Estimator, Labels, Preview};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::account::Levels;
+use crate::api::guard::Guard;
+use crate::audit::desk::Desk;
 use crate::history::History;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -42,6 +45,10 @@ impl Samples for Few {
         })
     }
 
+    fn classes(&self) -> usize {
+        2
+    }
+
     fn class_name(&self, class: usize) -> String {
         format!("class {class}")
     }
@@ -49,6 +56,33 @@ impl Samples for Few {
 
 /// Runs with nothing on disk.
 pub fn no_runs(hub: &Arc<Hub>) -> Arc<Runs> {
+    runs_at(std::path::Path::new("nowhere"), hub).0
+}
+
+/// A desk for them.
+pub fn desk(hub: &Arc<Hub>) -> Arc<Desk> {
+    desk_at(std::path::Path::new("nowhere"), hub)
+}
+
+/// A desk for runs below a directory.
+pub fn desk_at(directory: &std::path::Path, hub: &Arc<Hub>) -> Arc<Desk> {
+    let (runs, labels) = runs_at(directory, hub);
+    Arc::new(Desk {
+        runs,
+        hub: hub.clone(),
+        samples: Arc::new(Few),
+        labels: Arc::new(labels),
+        levels: Levels {
+            fdr: 0.1,
+            alpha: 0.05,
+            per_class: None,
+        },
+        seen: std::sync::Mutex::default(),
+    })
+}
+
+/// Runs below a directory, and the labels of their samples.
+pub fn runs_at(directory: &std::path::Path, hub: &Arc<Hub>) -> (Arc<Runs>, Labels) {
     let labels = Labels {
         train: vec![0, 1, 0],
         probe: vec![0, 1],
@@ -60,9 +94,8 @@ pub fn no_runs(hub: &Arc<Hub>) -> Arc<Runs> {
         direction: "finetune".to_string(),
         score: "after".to_string(),
     }];
-    let nowhere = std::path::Path::new("nowhere");
-    let runs = Runs::new(nowhere, String::new(), &estimators, &labels, hub.clone());
-    Arc::new(runs)
+    let runs = Runs::new(directory, String::new(), &estimators, &labels, hub.clone());
+    (Arc::new(runs), labels)
 }
 
 fn suspect(index: usize, given: usize, suggested: u32) -> Suspect {
@@ -79,8 +112,14 @@ fn suspect(index: usize, given: usize, suggested: u32) -> Suspect {
 
 /// Pages over one run, `r`, with three suspects after two scans.
 fn pages() -> Pages {
+    pages_at(std::path::Path::new("nowhere"))
+}
+
+/// The same, with results below a directory.
+pub fn pages_at(directory: &std::path::Path) -> Pages {
     let hub = Arc::new(Hub::default());
-    let runs = no_runs(&hub);
+    let desk = desk_at(directory, &hub);
+    let runs = desk.runs.clone();
     let state = runs.open("r");
     let mut history = History::default();
     history.add(
@@ -103,7 +142,8 @@ fn pages() -> Pages {
     });
     Pages {
         runs,
-        samples: Box::new(Few),
+        desk,
+        guard: Guard::on_loopback(),
         metrics: Arc::new(Metrics::new(hub.clone()).unwrap()),
         hub,
         watch_patience: Duration::from_secs(60),
@@ -274,6 +314,8 @@ fn answers_are_as_described() {
             "/api/v1/runs/{run}/samples/{index}",
             "/api/v1/runs/r/samples/2",
         ),
+        ("/api/v1/runs/{run}/reviews", "/api/v1/runs/r/reviews"),
+        ("/api/v1/classes", "/api/v1/classes"),
     ] {
         let answer = &all["paths"][template]["get"]["responses"]["200"]["content"];
         let schema = &answer["application/json"]["schema"];

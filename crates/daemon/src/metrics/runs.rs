@@ -7,6 +7,7 @@ use prometheus::proto::MetricFamily;
 use prometheus::{GaugeVec, Opts};
 
 use super::Limits;
+use crate::audit::Verdict;
 use crate::hub::{Hub, RunView};
 use crate::refusal::REASONS;
 use crate::summary::Summary;
@@ -247,6 +248,24 @@ const LABELLED_GAUGES: &[LabelledGauge] = &[
     ),
 ];
 
+/// The gauge of what people say, by verdict.
+const REVIEWS: (&str, &str) = (
+    "mirrorwatch_reviews",
+    "Training samples by what their latest review says of the given label: confirmed to be wrong, cleared, or relabelled. No other metric is changed by reviews.",
+);
+
+/// Its series: what was said of samples of a run that has been scanned.
+fn reviews(run: &str, view: &RunView) -> Vec<Series> {
+    let mut series = Vec::new();
+    for verdict in Verdict::IN_FORCE.iter().filter(|_| view.summary.is_some()) {
+        let reviews = view.reviews.values();
+        let count = reviews.filter(|review| review.verdict == *verdict).count();
+        let labels = vec![run.to_string(), verdict.name().to_string()];
+        series.push((labels, count as f64));
+    }
+    series
+}
+
 /// Builds the gauges of all runs at every scrape.
 pub(super) struct Runs {
     pub(super) hub: Arc<Hub>,
@@ -287,6 +306,9 @@ impl Collector for Runs {
             labels.extend(*more);
             families.extend(family(name, help, &labels, &series));
         }
+        let said = runs.iter().flat_map(|(run, view)| reviews(run, view));
+        let said: Vec<Series> = said.collect();
+        families.extend(family(REVIEWS.0, REVIEWS.1, &["run", "verdict"], &said));
         families
     }
 }

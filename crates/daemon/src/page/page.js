@@ -7,7 +7,7 @@ const MOST = 1000; // suspects the API gives at a time
 const main = document.getElementById('main');
 const dialog = document.getElementById('sample');
 const tiles = new Map(); // position of a sample -> its tile in the gallery
-const state = { list: null, curve: null, suspects: [], matching: 0, filter: {}, live: false, shown: '' };
+const state = { list: null, curve: null, suspects: [], matching: 0, filter: {}, live: false, shown: '', said: '' };
 
 // --- small helpers ---
 
@@ -169,7 +169,14 @@ function filters(summary) {
     choose('any suggested label', 'suggested', classes('suggested', 'suggested_name')),
     choose('any source', 'source', summary.sources.filter(source => source.suspects > 0).map(source => [source.source, source.source])),
     any ? el('button', { onclick: () => { state.filter = {}; loadSuspects(false).then(draw); } }, 'show all') : null,
-    el('span', { class: 'quiet', id: 'matching', role: 'status' }, matching()));
+    el('span', { class: 'quiet', id: 'matching', role: 'status' }, matching()),
+    el('span', { class: 'quiet', id: 'reviewed' }, reviewed()));
+}
+
+/** How many samples were reviewed, suspects or not. */
+function reviewed() {
+  const { confirmed, cleared, relabelled, last } = runOf(place().run).reviews;
+  return last === null ? '' : `reviewed: ${confirmed} confirmed, ${cleared} cleared, ${relabelled} relabelled`;
 }
 
 const matching = () => `${state.suspects.length} of ${state.matching} shown`;
@@ -179,10 +186,11 @@ const matching = () => `${state.suspects.length} of ${state.matching} shown`;
 function tileOf(suspect, run) {
   let tile = tiles.get(suspect.index);
   if (!tile) {
-    tile = el('button', { 'data-index': suspect.index }, picture(suspect.index), el('i'), el('i', { class: 'to' }), el('i', { class: 'quiet' }));
+    tile = el('button', { 'data-index': suspect.index }, picture(suspect.index), el('i'), el('i', { class: 'to' }), el('i', { class: 'quiet' }), el('i', { class: 'said' }));
     tiles.set(suspect.index, tile);
   }
-  const [, given, suggested, chance] = tile.children;
+  const [, given, suggested, chance, said] = tile.children;
+  said.textContent = saidOf(suspect.review, true);
   given.textContent = suspect.given_name;
   suggested.textContent = `→ ${suspect.suggested_name}`;
   chance.textContent = `${(100 * suspect.wrong_probability).toFixed(0)} % · ${suspect.id}`;
@@ -223,6 +231,85 @@ function move(event) {
   if (to !== undefined && all[to]) { all[to].focus(); event.preventDefault(); }
 }
 
+// --- what people say ---
+
+/** What was said of a sample, in words; nothing if nothing was. */
+function saidOf(review, brief = false) {
+  if (!review) return '';
+  const what = review.verdict === 'relabelled' && !brief ? `relabelled to ${review.label_name}` : review.verdict;
+  if (brief) return `${what} by ${review.who}`;
+  const day = new Date(1000 * review.time).toLocaleDateString('en-GB', { day: 'numeric', month: 'short' });
+  return `${what} by ${review.who}, ${day}` + (review.note ? `: ${review.note}` : '');
+}
+
+const named = () => { try { return localStorage.getItem('mirrorwatch-who') ?? ''; } catch { return ''; } };
+
+/** What was said of a sample, and buttons to say something. */
+function review(run, sample) {
+  const { takes_reviews: takes, user } = state.list.sidecar;
+  const said = el('p', { id: 'said', role: 'status' });
+  const box = el('section', { class: 'review', 'aria-label': 'review' }, said);
+  const verdicts = {};
+  /** Shows what was said now, without taking the focus away. */
+  const show = review => {
+    sample.review = review;
+    said.className = review ? '' : 'quiet';
+    said.textContent = saidOf(review) || 'nobody has reviewed it yet';
+    for (const [verdict, button] of Object.entries(verdicts)) button.setAttribute('aria-pressed', String(review?.verdict === verdict));
+    if (takes) withdraw.disabled = !review;
+  };
+  const say = async (verdict, label = null) => {
+    const who = user ? null : box.querySelector('input').value.trim() || null;
+    try {
+      const answer = await fetch(path('runs', run, 'reviews'), { method: 'POST', headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ index: sample.index, verdict, label, who, by: 'page' }) });
+      const body = await answer.json();
+      if (!answer.ok) throw new Error(body.error);
+      // Disabled, it would lose the focus to nowhere.
+      if (verdict === 'withdrawn') verdicts.confirmed.focus();
+      show(verdict === 'withdrawn' ? null : body);
+    } catch (error) {
+      said.className = 'error';
+      said.textContent = `not noted: ${error.message}`;
+    }
+  };
+  const button = (text, title, onclick) => el('button', { title, onclick }, text);
+  verdicts.confirmed = button('wrong', 'the given label is wrong', () => say('confirmed'));
+  verdicts.cleared = button('right', 'the given label is right', () => say('cleared'));
+  const labels = el('select', { 'aria-label': 'right label' });
+  verdicts.relabelled = button('relabel', 'the given label is wrong, and this one is right', () => say('relabelled', Number(labels.value)));
+  const withdraw = button('withdraw', 'what was said no longer counts', () => say('withdrawn'));
+  if (takes) {
+    box.append(el('div', { class: 'filters', role: 'group', 'aria-label': `is the label ${sample.given_name} wrong?` },
+      verdicts.confirmed, verdicts.cleared, labels, verdicts.relabelled, withdraw,
+      user ? el('span', { class: 'quiet' }, `as ${user}`) : el('input', { 'aria-label': 'your name', placeholder: 'your name', autocomplete: 'name', maxlength: 100, value: named(),
+        onchange: event => { try { localStorage.setItem('mirrorwatch-who', event.target.value.trim()); } catch { /* then it is asked for again */ } } })));
+    const wanted = sample.review?.label ?? sample.suspect?.suggested;
+    classes().then(names => labels.append(...names.map((name, label) => label === sample.given ? null
+      : el('option', { value: label, selected: label === wanted }, name)).filter(Boolean)), () => labels.remove());
+  }
+  show(sample.review);
+  box.show = show;
+  return box;
+}
+
+/** The names of all classes; they stay as they are while the sidecar runs. */
+async function classes() {
+  state.classes ??= (await get(path('classes'))).classes;
+  return state.classes;
+}
+
+/** Shows what was said meanwhile of the sample that is looked at. */
+async function reviewAgain() {
+  const { run, sample: index } = place();
+  const box = dialog.querySelector('.review');
+  if (!dialog.open || index === null || !box) return;
+  try {
+    const { review } = await get(path('runs', run, 'samples', index));
+    if (place().sample === index && box.isConnected) box.show(review);
+  } catch { /* what is shown stays */ }
+}
+
 // --- one sample ---
 
 async function showSample(run, index) {
@@ -246,10 +333,12 @@ async function showSample(run, index) {
       el('button', { onclick: after, disabled: !after, 'aria-label': 'next suspect' }, '→'),
       el('button', { onclick: close, 'aria-label': 'close' }, '×')),
     el('div', { class: 'facts' }, picture(index), el('dl', {}, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
+    review(run, sample),
     el('div', { class: 'charts' },
       chart('evidence: −log₁₀ of the p-value', [{ name: 'evidence', values: values(point => -Math.log10(Math.max(point.p_value, 1e-8))) }], rounded, 'h3'),
       chart('loss of the given label', [{ name: 'loss', values: values(point => point.loss) }], rounded, 'h3')));
   dialog.onkeydown = event => {
+    if (event.target.closest('select, input')) return;
     const go = { ArrowLeft: before, ArrowRight: after }[event.key];
     if (go) { go(); event.preventDefault(); }
   };
@@ -348,10 +437,12 @@ async function refresh() {
       const { run } = place();
       const summary = run === null ? null : runOf(run)?.summary;
       const shown = JSON.stringify([run, summary?.step, summary?.scanned_time]);
-      if (summary && shown !== state.shown) {
-        state.curve = (await get(path('runs', run, 'curve'))).points;
+      const said = JSON.stringify([run, summary && runOf(run).reviews]);
+      if (summary && (shown !== state.shown || said !== state.said)) {
+        if (shown !== state.shown) state.curve = (await get(path('runs', run, 'curve'))).points;
         await loadSuspects(false);
-        state.shown = shown;
+        if (said !== state.said) reviewAgain();
+        Object.assign(state, { shown, said });
       }
       draw();
     } while (again);

@@ -36,6 +36,8 @@ pub(crate) struct Gate {
 pub(crate) struct Pass {
     /// The answer, if the request goes no further.
     pub(crate) refusal: Option<Response>,
+    /// Who logged in, where somebody has to.
+    pub(crate) user: Option<String>,
     loaded: Option<Arc<Loaded>>,
 }
 
@@ -53,12 +55,18 @@ pub(crate) async fn pass(gate: Option<&Gate>, remote: SocketAddr, headers: &Head
     let Some(gate) = gate else {
         return Pass {
             refusal: None,
+            user: None,
             loaded: None,
         };
     };
     let loaded = gate.config.current(gate.patience).await;
+    let (refusal, user) = match gate.check(remote, headers, &loaded).await {
+        Ok(user) => (None, user),
+        Err(refusal) => (Some(refusal), None),
+    };
     Pass {
-        refusal: gate.check(remote, headers, &loaded).await.err(),
+        refusal,
+        user,
         loaded: Some(loaded),
     }
 }
@@ -75,29 +83,32 @@ impl Gate {
         }
     }
 
+    /// Who may pass, by name where names are asked for.
     async fn check(
         &self,
         remote: SocketAddr,
         headers: &HeaderMap,
         loaded: &Loaded,
-    ) -> Result<(), Response> {
+    ) -> Result<Option<String>, Response> {
         if let Some(rate) = loaded.rate {
             let mut requests = self.requests.borrow_mut();
             requests.take(rate, Instant::now()).map_err(too_many)?;
         }
         if loaded.users.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         // Costs nothing, and browsers ask like this first: no attempt.
         let Some(credentials) = Credentials::read(headers) else {
             return Err(unauthorized());
         };
         let (hash, known) = loaded.users.hash(&credentials.user);
+        // The name of a known user is text: the configuration is.
+        let user = String::from_utf8_lossy(&credentials.user).into_owned();
         let key = credentials.key(hash);
         // Before anything that could make them wait: whoever guesses must not hold up scrapes,
         // even from the same address.
         if known && self.verified.borrow().contains(&key) {
-            return Ok(());
+            return Ok(Some(user));
         }
         let taken = self.attempts.borrow_mut().take(remote.ip(), Instant::now());
         if let Err(wait) = taken {
@@ -111,7 +122,7 @@ impl Gate {
         }
         self.attempts.borrow_mut().give_back(remote.ip());
         self.verified.borrow_mut().insert(key);
-        Ok(())
+        Ok(Some(user))
     }
 
     /// Compares on another thread, and in turn.
