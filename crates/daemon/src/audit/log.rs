@@ -1,7 +1,7 @@
 //! The log as a file: read and verified as a whole, written at its end only, by one process at a time.
 //!
 //! A process that dies in the middle of a write leaves a line without an end. Nobody was told that it was written; readers
-//! leave it out, and the next writer ends it with [`TORN`] before it goes on from the last whole line.
+//! leave it out, and the next writer ends it with ` <torn>` before it goes on from the last whole line.
 //!
 //! What a chain of hashes cannot show is that the last lines were taken away, or the very last one changed. Whoever wants
 //! to know keeps [`Log::head`] somewhere else.
