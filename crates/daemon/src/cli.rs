@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use mirrorwatch_influence::Task;
 use tracing_subscriber::EnvFilter;
 
+use crate::confirm::{self, ConfirmArgs};
 use crate::daemon;
 use crate::error::DaemonError;
 use crate::export::{self, ExportArgs};
@@ -15,6 +16,7 @@ use crate::leaks::{self, LeakArgs};
 use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, WatchArgs};
+use crate::report::{self as whole, ReportArgs};
 use crate::review::{self, ReviewArgs};
 use crate::status::{self, StatusArgs};
 use crate::verify::{self, VerifyArgs};
@@ -62,6 +64,31 @@ enum Command<A: Args> {
         /// Options of the verification.
         #[command(flatten)]
         verify: Box<VerifyArgs>,
+    },
+    /// Look a second time at a run's suspects, by exact gradients
+    ///
+    /// TracIn over the checkpoints that the run has kept, influence functions, self-influence, and for every
+    /// suspect the probe samples that speak against its label and the training samples that support it. Each
+    /// suspect is confirmed, cleared or undecided. Writes confirm.json and confirm.csv beside the run's results.
+    Confirm {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the second look.
+        #[command(flatten)]
+        confirm: Box<ConfirmArgs>,
+    },
+    /// Write a report of a run that stands for itself: one HTML file, and the lists beside it
+    ///
+    /// From the evidence that `watch` has kept, whether it still runs or not, with what `confirm`, `leaks --out` and
+    /// `review` have added.
+    Report {
+        /// Options of the task.
+        #[command(flatten)]
+        task: A,
+        /// Options of the report.
+        #[command(flatten)]
+        report: Box<ReportArgs>,
     },
     /// Find probe samples that the model was trained on, or nearly
     ///
@@ -173,6 +200,21 @@ where
             set_up_threads(verify.scan.threads);
             match build(task) {
                 Ok(task) => report(verify::run(&task, &verify)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Confirm { task, confirm } => {
+            set_up_log(LogFormat::Text);
+            set_up_threads(confirm.scan.threads);
+            match build(task) {
+                Ok(task) => report(confirm::run(&task, &confirm).map(|()| true)),
+                Err(error) => fail(&error),
+            }
+        }
+        Command::Report { task, report: args } => {
+            set_up_log(LogFormat::Text);
+            match build(task) {
+                Ok(task) => report(whole::run(&task, &args).map(|()| true)),
                 Err(error) => fail(&error),
             }
         }

@@ -12,14 +12,14 @@ use mirrorwatch_influence::exact::{
 use mirrorwatch_influence::{Labels, Layers, SweepOptions, Task};
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Account, account};
+use crate::account::Account;
 use crate::checkpoints::{self, Opened};
 use crate::error::DaemonError;
 use crate::once::print;
 use crate::options::ScanOptions;
 use crate::results::{csv_bytes, json_bytes};
-use crate::runs::{fingerprint, state_path};
-use crate::store::RunState;
+use crate::runs::state_path;
+use crate::stored::Stored;
 use crate::verdict::{Verdict, verdicts};
 
 /// Version of [`ConfirmRecord`] as JSON.
@@ -213,44 +213,25 @@ struct Row {
 pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;
-    let state_directory = args.state.clone();
-    let state_directory = state_directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
-    let path = state_path(&state_directory, &args.run);
-    let known = fingerprint(&labels, &config.estimators, config.folds, config.seed);
-    let unusable = |message: &str| DaemonError::State {
-        path: path.clone(),
-        message: message.to_string(),
+    let directory = args.state.clone();
+    let directory = directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
+    let stored = Stored::load::<T>(&labels, &args.scan, &directory, &args.run)?;
+    let (state, summary) = (&stored.state, stored.summary()?);
+    let account = stored.account(&labels, args.scan.levels())?;
+    let Some(channel) = state.evidence.channels.first() else {
+        return Err(DaemonError::Option(format!(
+            "there are no scores of run {}; let `watch` scan a checkpoint first",
+            args.run
+        )));
     };
-    let state = RunState::load(&path)?.ok_or_else(|| {
-        unusable("there is no evidence of this run; is --root or --state what `watch` was given?")
-    })?;
-    if state.fingerprint != known {
-        return Err(unusable(
-            "it was made with other data or settings; give the options that `watch` was given",
-        ));
-    }
-    let summary = state
-        .summaries
-        .last()
-        .ok_or_else(|| unusable("no checkpoint is scanned yet"))?;
-    let mut account =
-        account(&state.evidence, &labels, args.scan.levels()).map_err(|message| unusable(&message))?;
-    if summary.refusal.is_some() {
-        account.name_nobody();
-    }
-    let channel = state
-        .evidence
-        .channels
-        .first()
-        .ok_or_else(|| unusable("it holds no scores"))?;
     let suspects = most_suspicious(&account, &channel.train, args.suspects as usize);
     let with = |index: &usize| (*index, channel.suggested[*index] as usize);
     let judged: Vec<_> = suspects.iter().map(with).collect();
     // Drawn at random already; the first are as good as any.
     let null: Vec<_> = labels.trusted.iter().take(args.null as usize).map(with).collect();
 
-    let directory = args.root.join(&args.run);
-    let mut found = checkpoints::list(&directory)?;
+    let run = args.root.join(&args.run);
+    let mut found = checkpoints::list(&run)?;
     if args.checkpoints > 0 {
         let surplus = found.len().saturating_sub(args.checkpoints as usize);
         found.drain(..surplus);
@@ -258,7 +239,7 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     if found.is_empty() {
         return Err(DaemonError::Option(format!(
             "{} holds no checkpoint any more; keep more of them with the hook's `keep`",
-            directory.display()
+            run.display()
         )));
     }
     let (layers, layers_name) = args.layers.layers();
@@ -299,7 +280,7 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     if looked_at.is_empty() {
         return Err(DaemonError::Option(format!(
             "no checkpoint of {} could be read",
-            directory.display()
+            run.display()
         )));
     }
     let confirmation = confirm.finish();
@@ -320,7 +301,7 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     let record = ConfirmRecord {
         schema: CONFIRM_SCHEMA,
         run: args.run.clone(),
-        fingerprint: known,
+        fingerprint: state.fingerprint.clone(),
         epoch: summary.epoch,
         step: summary.step,
         layers: layers_name.to_string(),
@@ -332,7 +313,8 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
         agreement: mirrorwatch_stats::ranking::spearman(&scores, &found.scores),
         suspects: looks,
     };
-    let results = path.parent().unwrap_or(Path::new("."));
+    let path = state_path(&directory, &args.run);
+    let results = path.parent().unwrap_or(&directory);
     write(results, &record)?;
     print(&if args.json {
         format!("{}\n", serde_json::json!(record))

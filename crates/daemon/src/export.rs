@@ -8,6 +8,7 @@ use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::{Labels, Task};
 use serde::{Deserialize, Serialize};
 
+use crate::account::Levels;
 use crate::audit::{self, Review, Verdict, log};
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
@@ -169,49 +170,9 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
     let stored = Stored::load::<T>(&labels, &args.scan, &directory, &args.run)?;
-    let (state, summary) = (&stored.state, stored.summary()?);
-    let levels = args.scan.levels();
-    let mut account = stored.account(&labels, levels)?;
-    for &canary in &labels.canaries {
-        account.wrong_probability[canary] = 1.0;
-    }
-    let suspects = results::suspects(task, &labels, &state.evidence, &account);
-    let mut export = Export {
-        schema: EXPORT_SCHEMA,
-        run: args.run.clone(),
-        epoch: summary.epoch,
-        step: summary.step,
-        fingerprint: state.fingerprint.clone(),
-        samples: labels.train.len(),
-        fdr: levels.fdr,
-        refusal: summary
-            .refusal
-            .as_ref()
-            .map(|refusal| refusal.message.clone()),
-        suspects: suspects
-            .into_iter()
-            .map(|suspect| Relabel {
-                index: suspect.index,
-                id: suspect.id,
-                given: suspect.given,
-                suggested: suspect.suggested as usize,
-                wrong_probability: suspect.wrong_probability,
-            })
-            .collect(),
-        canaries: canaries(task, &labels, &state.evidence),
-        reviews: Vec::new(),
-    };
-    if !args.ignore_reviews {
-        let reviews = reviews(task, &labels, &directory, &args.run)?;
-        let suggested = |index| suggestion(&labels, &state.evidence, index);
-        reviewed::apply(
-            &mut export,
-            &mut account.wrong_probability,
-            reviews,
-            suggested,
-        );
-    }
-    write(&args.out, &export, &labels, &account.wrong_probability)?;
+    let reviewed = (!args.ignore_reviews).then_some(directory.as_path());
+    let (export, wrong) = gather(task, &labels, &stored, args.scan.levels(), &args.run, reviewed)?;
+    write(&args.out, &export, &labels, &wrong)?;
     let (samples, suspects) = (export.samples, export.suspects.len());
     let kept = export.kept().len();
     if let Some(refusal) = &export.refusal {
@@ -234,8 +195,66 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
     Ok(())
 }
 
+/// What is to be done about a run, and the estimated chance that each label is wrong. `reviewed` is the state
+/// directory, if reviews are to count.
+///
+/// # Errors
+///
+/// No scan yet, statistics that refuse, or reviews that cannot be read.
+pub(crate) fn gather<T: Task>(
+    task: &T,
+    labels: &Labels,
+    stored: &Stored,
+    levels: Levels,
+    run: &str,
+    reviewed: Option<&Path>,
+) -> Result<(Export, Vec<f32>), DaemonError> {
+    let (state, summary) = (&stored.state, stored.summary()?);
+    let mut account = stored.account(labels, levels)?;
+    for &canary in &labels.canaries {
+        account.wrong_probability[canary] = 1.0;
+    }
+    let suspects = results::suspects(task, labels, &state.evidence, &account);
+    let mut export = Export {
+        schema: EXPORT_SCHEMA,
+        run: run.to_string(),
+        epoch: summary.epoch,
+        step: summary.step,
+        fingerprint: state.fingerprint.clone(),
+        samples: labels.train.len(),
+        fdr: levels.fdr,
+        refusal: summary
+            .refusal
+            .as_ref()
+            .map(|refusal| refusal.message.clone()),
+        suspects: suspects
+            .into_iter()
+            .map(|suspect| Relabel {
+                index: suspect.index,
+                id: suspect.id,
+                given: suspect.given,
+                suggested: suspect.suggested as usize,
+                wrong_probability: suspect.wrong_probability,
+            })
+            .collect(),
+        canaries: canaries(task, labels, &state.evidence),
+        reviews: Vec::new(),
+    };
+    if let Some(directory) = reviewed {
+        let reviews = reviews(task, labels, directory, run)?;
+        let suggested = |index| suggestion(labels, &state.evidence, index);
+        reviewed::apply(
+            &mut export,
+            &mut account.wrong_probability,
+            reviews,
+            suggested,
+        );
+    }
+    Ok((export, account.wrong_probability))
+}
+
 /// The reviews of a run that are still of the samples at hand.
-fn reviews<T: Task>(
+pub(crate) fn reviews<T: Task>(
     task: &T,
     labels: &Labels,
     state: &Path,
@@ -271,7 +290,7 @@ fn canaries<T: Task>(task: &T, labels: &Labels, evidence: &Evidence) -> Vec<Rela
 }
 
 /// Writes all files; `export.json` comes last, so whoever waits for it finds the rest.
-fn write(
+pub(crate) fn write(
     directory: &Path,
     export: &Export,
     labels: &Labels,

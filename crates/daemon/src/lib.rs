@@ -46,6 +46,7 @@ mod options;
 mod pages;
 mod queue;
 pub mod refusal;
+pub mod report;
 pub mod results;
 mod review;
 mod runs;
@@ -59,6 +60,7 @@ pub mod verdict;
 mod verify;
 mod watch;
 mod web;
+mod when;
 mod worker;
 
 pub use cli::{NoArgs, sidecar, sidecar_with};

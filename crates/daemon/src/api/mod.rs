@@ -18,6 +18,7 @@ use crate::runs::lock;
 use model::{
     Curve, CurvePoint, ReviewView, Run, RunList, Sample, Sidecar, SuspectList, SuspectView,
 };
+pub use picture::png;
 pub use reviews::{classes, reviews};
 
 /// Suspects in an answer when the request does not say how many.
