@@ -29,12 +29,18 @@ pub fn quick(context: &Context) -> Result<bool, String> {
     start(&mut command)
 }
 
-/// Runs the detection benchmark; true when it passed.
-pub fn detection(context: &Context, arguments: &[String]) -> Result<bool, String> {
+/// Runs the benchmark of leaked samples; true when it passed.
+pub fn leaks(context: &Context, arguments: &[String]) -> Result<bool, String> {
+    let program = build::executable(&mut context.cargo(["build", "--package", PACKAGE]), PACKAGE)?;
+    start(Command::new(&program).arg("leaks").args(arguments))
+}
+
+/// Runs the detection benchmark, or another one over its cells; true when it passed.
+pub fn detection(context: &Context, what: &str, arguments: &[String]) -> Result<bool, String> {
     let program = build::executable(&mut context.cargo(["build", "--package", PACKAGE]), PACKAGE)?;
     let out = directory(context);
     let mut command = Command::new(&program);
-    command.arg("detection");
+    command.arg(what);
     if !given(arguments, "--out") {
         command.arg("--out").arg(&out);
     }

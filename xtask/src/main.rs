@@ -75,6 +75,14 @@ enum Bench {
     #[command(disable_help_flag = true)]
     Detection(Passed),
 
+    /// What the second look, 'confirm', adds to the suspects of cells; takes the arguments of 'detection'
+    #[command(disable_help_flag = true)]
+    Confirm(Passed),
+
+    /// Copies of probe samples planted in a training set, and how many of them 'leaks' finds
+    #[command(disable_help_flag = true)]
+    Leaks(Passed),
+
     /// cleanlab and AUM on the outputs that 'detection --export' has written, side by side
     ///
     /// Runs in a Python environment of its own in the target directory, made on first use.
@@ -165,7 +173,9 @@ fn test(options: &TestOptions) -> Result<bool, String> {
 fn benchmark(what: &Bench) -> Result<bool, String> {
     let context = Context::new(false, true)?;
     match what {
-        Bench::Detection(passed) => bench::detection(&context, &passed.arguments),
+        Bench::Detection(passed) => bench::detection(&context, "detection", &passed.arguments),
+        Bench::Confirm(passed) => bench::detection(&context, "confirm", &passed.arguments),
+        Bench::Leaks(passed) => bench::leaks(&context, &passed.arguments),
         Bench::Cleanlab(passed) => bench::cleanlab(&context, &passed.arguments),
     }
 }

@@ -34,10 +34,12 @@ pub struct Places<'a> {
 }
 
 /// What is known of a training after its last epoch.
-struct Watched {
+pub struct Watched {
     checkpoints: Vec<Checkpoint>,
     /// The model at each of them.
-    models: Vec<Net>,
+    pub models: Vec<Net>,
+    /// The product's evidence at the end, with the trusted set.
+    pub evidence: Evidence,
     /// The margins of the training samples at each of them, with its epoch.
     margins: Vec<(usize, Vec<f32>)>,
     seconds: Seconds,
@@ -112,7 +114,11 @@ pub fn run(cell: &Cell, places: &Places<'_>, tell: &dyn Fn(&str)) -> Result<Reco
 }
 
 /// Trains, and scans as the sidecar would.
-fn watch(
+///
+/// # Errors
+///
+/// What kept it from its end, in words.
+pub fn watch(
     cell: &Cell,
     setup: &Setup,
     product: &Product,
@@ -137,6 +143,7 @@ fn watch(
     let mut watched = Watched {
         checkpoints: Vec::new(),
         models: Vec::new(),
+        evidence: trusting.clone(),
         margins: Vec::new(),
         seconds: Seconds::default(),
     };
@@ -206,6 +213,7 @@ fn watch(
     if watched.checkpoints.is_empty() {
         return Err("there is nothing to measure without an epoch".to_string());
     }
+    watched.evidence = trusting;
     Ok(watched)
 }
 

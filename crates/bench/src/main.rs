@@ -24,6 +24,7 @@ mod digits;
 mod export;
 mod grid;
 mod labels;
+mod leaks;
 mod methods;
 mod options;
 mod phases;
@@ -32,6 +33,7 @@ mod progress;
 mod promises;
 mod record;
 mod report;
+mod second;
 mod setup;
 mod store;
 mod train;
@@ -53,6 +55,10 @@ struct Cli {
 enum Command {
     /// Run the grid of data sets, noises and seeds, and put all results into tables
     Detection(Box<options::Options>),
+    /// What the second look, `confirm`, adds to the suspects of the given cells
+    Confirm(Box<options::Options>),
+    /// Plant copies of probe samples in a training set and look for them
+    Leaks(leaks::LeakBench),
     /// Turn scikit-learn's digits.csv.gz into the IDX files of the data set `tabular`
     #[command(hide = true)]
     Digits {
@@ -71,6 +77,8 @@ fn revision() -> String {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Detection(options) => detection::run(&options),
+        Command::Confirm(options) => second::run(&options),
+        Command::Leaks(options) => leaks::run(&options),
         Command::Digits { csv, directory } => digits::convert(&csv, &directory),
     };
     match result {

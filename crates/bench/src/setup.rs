@@ -126,7 +126,7 @@ fn contents(features: &Features) -> HashSet<Vec<u32>> {
 }
 
 /// The stock task's options as they are when only the directory is given.
-fn defaults(data: &Path) -> StockArgs {
+pub fn defaults(data: &Path) -> StockArgs {
     #[derive(Parser)]
     struct Defaults {
         #[command(flatten)]

@@ -121,7 +121,7 @@ pub struct ConfirmRecord {
     pub undecided: usize,
     /// Spearman's correlation of the stages over the suspects.
     pub agreement: Option<f64>,
-    /// The suspects, in the order of stage one.
+    /// The suspects, by both stages together; the worst first.
     pub suspects: Vec<SecondLook>,
 }
 
@@ -159,6 +159,8 @@ pub struct SecondLook {
     pub verdict: Verdict,
     /// Chance that a clean sample would look at least as bad to exact gradients; none without trusted samples.
     pub p_value: Option<f64>,
+    /// Both stages together: the mean of their normal scores over the suspects; larger = worse.
+    pub score: f32,
     /// TracInCP: Σ ⟨∇ℓ_i, ∇L_P⟩ over the checkpoints.
     pub tracin: f64,
     /// Mean cosine of the two gradients.
@@ -197,6 +199,7 @@ struct Row {
     suggested: usize,
     verdict: String,
     p_value: Option<f64>,
+    score: f32,
     tracin: f64,
     cosine: f64,
     contrast: f64,
@@ -284,20 +287,23 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
         )));
     }
     let confirmation = confirm.finish();
-    let found = verdicts(&confirmation);
+    let stage_one: Vec<f32> = suspects.iter().map(|&i| channel.train[i]).collect();
+    let found = verdicts(&confirmation, &stage_one);
     let mut looks = Vec::with_capacity(judged.len());
-    for (stage_two, found) in confirmation.suspects.iter().zip(&found.suspects) {
+    for (place, stage_two) in confirmation.suspects.iter().enumerate() {
+        let verdict = found.suspects[place];
         looks.push(SecondLook {
             id: task.id(stage_two.index),
             given: labels.train[stage_two.index],
             suggested: channel.suggested[stage_two.index] as usize,
-            verdict: found.verdict,
-            p_value: found.p_value,
+            verdict: verdict.verdict,
+            p_value: verdict.p_value,
+            score: found.fused[place],
             ..look(stage_two, &labels)
         });
     }
+    looks.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
     let count = |verdict: Verdict| looks.iter().filter(|l| l.verdict == verdict).count();
-    let scores: Vec<f32> = suspects.iter().map(|&i| channel.train[i]).collect();
     let record = ConfirmRecord {
         schema: CONFIRM_SCHEMA,
         run: args.run.clone(),
@@ -310,7 +316,7 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
         confirmed: count(Verdict::Confirmed),
         cleared: count(Verdict::Cleared),
         undecided: count(Verdict::Undecided),
-        agreement: mirrorwatch_stats::ranking::spearman(&scores, &found.scores),
+        agreement: mirrorwatch_stats::ranking::spearman(&stage_one, &found.scores),
         suspects: looks,
     };
     let path = state_path(&directory, &args.run);
@@ -395,6 +401,7 @@ fn look(found: &StageTwo, labels: &Labels) -> SecondLook {
         suggested: 0,
         verdict: Verdict::Undecided,
         p_value: None,
+        score: 0.0,
         tracin: found.tracin,
         cosine: found.cosine,
         contrast: found.contrast,
@@ -416,6 +423,7 @@ fn write(results: &Path, record: &ConfirmRecord) -> Result<(), DaemonError> {
             suggested: look.suggested,
             verdict: look.verdict.name().to_string(),
             p_value: look.p_value,
+            score: look.score,
             tracin: look.tracin,
             cosine: look.cosine,
             contrast: look.contrast,

@@ -41,16 +41,16 @@ pub struct LeakArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub probes: u32,
 
-    /// Similarity from which a pair counts as the same sample, in [-1, 1]
-    #[arg(long, value_name = "S", default_value_t = THRESHOLD, value_parser = similarity)]
+    /// Stand-out from which a pair counts as the same sample, in [0, 1]
+    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = share)]
     pub threshold: f64,
 
     /// Random changes of the weights in the prefilter; each costs a sweep of both sets
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub sketches: u32,
 
-    /// Training samples per probe sample that are looked at closely
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Nearest training samples of a probe sample; the last says how near samples are that are no copies
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=10_000))]
     pub candidates: u32,
 
     /// How many pairs to print
@@ -61,9 +61,6 @@ pub struct LeakArgs {
     #[command(flatten)]
     pub scan: ScanOptions,
 }
-
-/// Similarity of the default threshold.
-pub const THRESHOLD: f64 = 0.98;
 
 /// What was found at a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,7 +77,7 @@ pub struct LeakRecord {
     pub probes: usize,
     /// Training samples that each was compared with.
     pub samples: usize,
-    /// Similarity from which a pair is listed.
+    /// Stand-out from which a pair is listed.
     pub threshold: f64,
     /// Probe samples with at least one pair.
     pub leaked_probes: usize,
@@ -99,7 +96,7 @@ pub struct LeakedPair {
     pub train_id: String,
     /// The view of the probe sample that is alike; 0 = the sample as it is.
     pub view: usize,
-    /// The lesser of the two similarities below: 1 for copies.
+    /// How far the training sample stands out among those that are near, in [0, 1]; 1 for copies.
     pub score: f64,
     /// How alike random changes of the weights move both, in [-1, 1].
     pub sketch: f64,
@@ -125,6 +122,7 @@ pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
     let options = LeakOptions {
         sketches: args.sketches as usize,
         candidates: args.candidates as usize,
+        threshold: args.threshold,
         seed: config.seed,
         ..LeakOptions::default()
     };
@@ -139,7 +137,7 @@ pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
     let exact = Exact::new(task, &model, &labels, Layers::All, &forward)?;
     let near = leaks(task, &model, &labels, &exact, &probes, &options, &forward)?;
     bar.finish_and_clear();
-    let (pairs, leaked_probes) = alike(task, &labels, &near, args.threshold);
+    let (pairs, leaked_probes) = alike(task, &labels, &near);
     let record = LeakRecord {
         schema: LEAKS_SCHEMA,
         epoch,
@@ -196,26 +194,26 @@ pub fn drawn(probe: usize, amount: usize, seed: u64) -> Vec<usize> {
     drawn
 }
 
-/// The pairs from `threshold` on, most alike first, and how many probe samples have one.
+/// The pairs from the threshold on, most alike first, and how many probe samples have one.
 pub fn alike<T: Task>(
     task: &T,
     labels: &Labels,
     near: &[Vec<Pair>],
-    threshold: f64,
 ) -> (Vec<LeakedPair>, usize) {
     let mut pairs = Vec::new();
     let mut leaked = 0;
     for near in near {
         let before = pairs.len();
-        for pair in near.iter().filter(|pair| pair.similarity() >= threshold) {
+        for pair in near {
+            let Some(step) = pair.step else { continue };
             pairs.push(LeakedPair {
                 probe: pair.probe,
                 train: pair.train,
                 train_id: task.id(pair.train),
                 view: pair.view,
-                score: pair.similarity(),
+                score: pair.stand_out,
                 sketch: pair.sketch,
-                step: pair.step,
+                step,
                 probe_label: labels.probe[pair.probe],
                 train_label: labels.train[pair.train],
             });
@@ -228,26 +226,28 @@ pub fn alike<T: Task>(
 
 fn text<T: Task>(task: &T, record: &LeakRecord, top: usize) -> String {
     let mut text = format!(
-        "{} of {} probe samples are in the training set of {} or nearly (similarity {} and more)\n",
+        "{} of {} probe samples are in the training set of {} or nearly (stand-out {} and more)\n",
         record.leaked_probes, record.probes, record.samples, record.threshold,
     );
     for pair in record.pairs.iter().take(top) {
         text.push_str(&format!(
-            "  probe {:>6} ({})  training {:>8} ({})  similarity {:.4}\n",
+            "  probe {:>6} ({})  training {:>8} ({})  stand-out {:.3}  sketch {:.3}  step {:.3}\n",
             pair.probe,
             task.class_name(pair.probe_label),
             pair.train_id,
             task.class_name(pair.train_label),
             pair.score,
+            pair.sketch,
+            pair.step,
         ));
     }
     text
 }
 
-/// A number from −1 to 1.
-fn similarity(text: &str) -> Result<f64, String> {
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(value) if (-1.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("must be a number from -1 to 1".to_string()),
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("must be a number from 0 to 1".to_string()),
     }
 }

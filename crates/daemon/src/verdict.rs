@@ -2,6 +2,7 @@
 
 use mirrorwatch_influence::exact::{Confirmation, StageTwo};
 use mirrorwatch_stats::conformal::p_values;
+use mirrorwatch_stats::ranking::fuse;
 use serde::{Deserialize, Serialize};
 
 /// What comes of the second look at a suspect.
@@ -46,8 +47,10 @@ pub struct Found {
 pub struct Verdicts {
     /// In the order of the suspects.
     pub suspects: Vec<Found>,
-    /// Their scores; larger = worse.
+    /// Their scores by stage two; larger = worse.
     pub scores: Vec<f32>,
+    /// Both stages fused: the mean of their normal scores; larger = worse.
+    pub fused: Vec<f32>,
 }
 
 /// What stage two judges by, larger = worse: how little clean samples support the label.
@@ -58,8 +61,8 @@ pub fn score(found: &StageTwo) -> f32 {
     -found.support as f32
 }
 
-/// Verdicts by where a suspect's score lies among those of null samples.
-pub fn verdicts(confirmation: &Confirmation) -> Verdicts {
+/// Verdicts by where a suspect's score lies among those of null samples. `stage_one` are the suspects' scores there.
+pub fn verdicts(confirmation: &Confirmation, stage_one: &[f32]) -> Verdicts {
     let scores: Vec<f32> = confirmation.suspects.iter().map(score).collect();
     let null: Vec<f32> = confirmation.null.iter().map(score).collect();
     let p_values = if null.is_empty() {
@@ -77,5 +80,11 @@ pub fn verdicts(confirmation: &Confirmation) -> Verdicts {
         };
         suspects.push(Found { verdict, p_value });
     }
-    Verdicts { suspects, scores }
+    // Scores that are not numbers cannot be ranked; the order of stage one stays.
+    let fused = fuse(&[stage_one, &scores]).unwrap_or_else(|_| stage_one.to_vec());
+    Verdicts {
+        suspects,
+        scores,
+        fused,
+    }
 }

@@ -389,13 +389,13 @@ fn leaks(report: &Report) -> Markup {
             section #leaks {
                 h2 { "Leaks" }
                 p {
-                    (leaks.leaked_probes) " of " (leaks.probes) " probe samples that were looked at are in the training set, or nearly (similarity "
+                    (leaks.leaked_probes) " of " (leaks.probes) " probe samples that were looked at are in the training set, or nearly (stand-out "
                     (leaks.threshold) " and more, epoch " (leaks.epoch) ")."
                 }
                 @if !leaks.pairs.is_empty() {
                     div.scroll tabindex="0" role="region" aria-label="Leaked samples" {
                         table {
-                            thead { tr { th.n { "Probe sample" } th { "Its label" } th { "Training sample" } th { "Its label" } th.n { "Similarity" } } }
+                            thead { tr { th.n { "Probe sample" } th { "Its label" } th { "Training sample" } th { "Its label" } th.n { "Stand-out" } } }
                             tbody {
                                 @for pair in leaks.pairs.iter().take(100) {
                                     tr {
