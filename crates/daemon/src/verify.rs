@@ -55,15 +55,15 @@ pub struct VerifyArgs {
     pub retrain_samples: u32,
 
     /// Passes of a short training
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub retrain_epochs: u32,
 
     /// Learning rate of the short trainings (Adam)
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    #[arg(long, value_name = "RATE", default_value_t = 3e-4)]
     pub retrain_rate: f64,
 
     /// Where the short trainings start
-    #[arg(long, value_name = "START", default_value = "fresh")]
+    #[arg(long, value_name = "START", default_value = "checkpoint")]
     pub retrain_from: Start,
 
     /// What the computation does; the first --estimator is the one whose planted labels are looked at
@@ -74,10 +74,10 @@ pub struct VerifyArgs {
 /// Where short trainings start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Start {
-    /// At a fresh model: it has seen no sample.
-    Fresh,
-    /// At the checkpoint: for models too large to be trained anew. It has seen all groups already.
+    /// At the checkpoint: what would the group's absence change from here on?
     Checkpoint,
+    /// At a fresh model, which has seen no sample; takes more passes.
+    Fresh,
 }
 
 /// What `--json` prints.
@@ -311,7 +311,7 @@ fn text(verdict: &Verdict, planted: &Planted) -> String {
     }
     let groups = &verdict.groups;
     text.push_str(&format!(
-        "2 mirrored influence: {}\n  {} groups left out of a short training against a step on the probe's classes, {} pairs\n  pearson {} (95 %: {}), spearman {} (95 %: {})\n",
+        "2 mirrored influence: {}\n  {} groups left out of a short training against a step on each of the probe's classes, {} pairs; mean over classes\n  pearson {} (95 %: {}), spearman {} (95 %: {})\n",
         word(groups.holds),
         groups.groups,
         groups.pairs.len(),

@@ -49,11 +49,11 @@ pub struct Mirror {
     pub group_sizes: Vec<usize>,
     /// Every pair of a group and a class.
     pub pairs: Vec<Influence>,
-    /// Pearson's correlation over the pairs; none when one side is constant.
+    /// Pearson's correlation over the groups, the mean over the classes; none when one side is constant.
     pub pearson: Option<f64>,
     /// Its 95 % interval, over groups drawn again.
     pub pearson_interval: Option<Interval>,
-    /// Spearman's rank correlation.
+    /// Spearman's rank correlation, likewise.
     pub spearman: Option<f64>,
     /// Its 95 % interval.
     pub spearman_interval: Option<Interval>,
@@ -68,9 +68,10 @@ pub fn mirror_work(labels: &Labels, options: &MirrorOptions) -> usize {
 /// Measures the influence of groups of training samples on the probe by short trainings from `start` without them,
 /// and that of the probe on the groups by a step and a sweep at the checkpoint that `exact` and `model` hold.
 ///
-/// Two of three groups are half of one class's samples, the third is drawn from all of them. `start` may be a fresh
-/// model, which tells more than one that has memorised the group already. Every short training sees the
-/// same samples in the same batches, so that they differ by the group alone.
+/// Two of three groups are half of one class's samples, the third is drawn from all of them. `start` may be the model
+/// at the checkpoint or a fresh one. Every short training sees the same samples in the same batches, so that they
+/// differ by the group alone; what remains is that a training amplifies small differences, the more the longer
+/// and the faster it learns.
 ///
 /// # Errors
 ///
@@ -147,30 +148,50 @@ pub fn mirror<T: Task>(
             });
         }
     }
-    let over = |correlation: fn(&[f32], &[f32]) -> Option<f64>| {
-        move |pairs: &[Influence]| {
-            let one: Vec<f32> = pairs.iter().map(|p| p.train_to_test as f32).collect();
-            let other: Vec<f32> = pairs.iter().map(|p| p.test_to_train as f32).collect();
-            correlation(&one, &other)
-        }
-    };
-    let again = |correlation: fn(&[f32], &[f32]) -> Option<f64>, rng: &mut StdRng| {
-        interval(groups.len(), 1000, 0.95, rng, |drawn| {
+    let again = |correlation: Correlation, rng: &mut StdRng| {
+        interval(groups.len(), DRAWS, 0.95, rng, |drawn| {
             let mut chosen = Vec::with_capacity(pairs.len());
             for &group in drawn {
                 chosen.extend(pairs.iter().filter(|p| p.group == group).copied());
             }
-            over(correlation)(&chosen)
+            over_classes(&chosen, &classes, correlation)
         })
     };
     Ok(Mirror {
         group_sizes: groups.iter().map(Vec::len).collect(),
-        pearson: over(pearson)(&pairs),
+        pearson: over_classes(&pairs, &classes, pearson),
         pearson_interval: again(pearson, &mut rng),
-        spearman: over(spearman)(&pairs),
+        spearman: over_classes(&pairs, &classes, spearman),
         spearman_interval: again(spearman, &mut rng),
         pairs,
     })
+}
+
+/// A correlation of two variables of the same samples.
+type Correlation = fn(&[f32], &[f32]) -> Option<f64>;
+
+/// Draws of the bootstrap.
+const DRAWS: usize = 1000;
+
+/// The mean over classes of the correlation over groups; none when no class has one.
+///
+/// Class by class, because an influence ranks training samples for a given test sample: how much the probe's
+/// classes teach, compared with each other, is not what it is used for.
+fn over_classes(pairs: &[Influence], classes: &[usize], correlation: Correlation) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0);
+    for &class in classes {
+        let own = pairs.iter().filter(|pair| pair.class == class);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        for pair in own {
+            one.push(pair.train_to_test as f32);
+            other.push(pair.test_to_train as f32);
+        }
+        if let Some(r) = correlation(&one, &other) {
+            sum += r;
+            count += 1;
+        }
+    }
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 /// The classes with the most probe samples, the largest first.
