@@ -59,7 +59,7 @@ pub fn everything(place: &Place) -> Sidecar {
         wrong.take(40).map(|i| format!("{i}\n")).collect(),
     );
     let watch = place.watch("state").with(&["--sources", &sources]);
-    let watch = watch.with(&["--canaries", &canaries]);
+    let watch = watch.with(&["--canaries", &canaries, "--leak-probes", "10"]);
     watch.with(&["--class-metrics", "20"]).start()
 }
 
@@ -188,6 +188,7 @@ fn prometheus_has_an_answer_to_every_query_of_the_dashboards_and_raises_the_righ
         "MirrorwatchClassPairStandsOut",
         "MirrorwatchSourceWentBad",
         "MirrorwatchProbeUnfit",
+        "MirrorwatchDataLeaked",
         "MirrorwatchScansFailing",
         "MirrorwatchStorageFailing",
     ] {

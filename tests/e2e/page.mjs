@@ -9,6 +9,7 @@ const { chromium } = require('./index.js');
 const { source: axe } = require('axe-core');
 const browser = await chromium.launch({ executablePath: process.env.MIRRORWATCH_CHROMIUM, args: ['--no-sandbox'] });
 const complaints = [];
+const requests = [];
 let page;
 
 /** Counts layout shifts and remembers the first paint, from before the page's own script on. */
@@ -57,6 +58,8 @@ const commands = {
     page = await context.newPage();
     page.on('console', message => { if (message.type() === 'error') complaints.push(message.text()); });
     page.on('pageerror', error => complaints.push(String(error)));
+    requests.length = 0;
+    page.on('request', request => { if (!request.url().startsWith('data:')) requests.push(request.url()); });
     await page.addInitScript(observe);
     await page.goto(url);
   },
@@ -73,6 +76,19 @@ const commands = {
     await page.evaluate(axe);
     const { violations, passes } = await page.evaluate(() => window.axe.run());
     return { passed: passes.length, violations: violations.map(({ id, nodes }) => `${id}: ${nodes[0].html}`) };
+  },
+  /** What was asked for since the page was opened, pictures within it left out. */
+  async requests() { return requests; },
+  /** A report: the suspects that are shown, what the filter says, and the text of the first suspect's reasons. */
+  async report() {
+    return page.evaluate(() => ({
+      cards: [...document.querySelectorAll('.card')].filter(card => !card.hidden).length,
+      shown: document.querySelector('#shown')?.textContent ?? null,
+      why: document.querySelector('.card details')?.textContent ?? null,
+      open: document.querySelector('.card details')?.open ?? null,
+      width: document.documentElement.scrollWidth,
+      text: document.body.textContent,
+    }));
   },
   async complaints() { return complaints.splice(0); },
   /** Answers for suspects with so many made-up ones: as many as no small training has. */

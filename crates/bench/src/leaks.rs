@@ -23,7 +23,12 @@ use crate::train::Trainer;
 #[derive(Args)]
 pub struct LeakBench {
     /// Seeds of samples, copies, weights and batches
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "0,1,2")]
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "0,1,2"
+    )]
     pub seeds: Vec<u64>,
 
     /// Epochs of the training
@@ -92,13 +97,23 @@ fn measure(kind: &str, seed: u64, options: &LeakBench) -> Result<(), String> {
         cancel: &AtomicBool::new(false),
     };
     let failed = |error: mirrorwatch_influence::InfluenceError| error.to_string();
-    let outputs = sweep(&task, &model, Set::Training, &everything, &labels.train, &forward);
+    let outputs = sweep(
+        &task,
+        &model,
+        Set::Training,
+        &everything,
+        &labels.train,
+        &forward,
+    );
     let accuracy = outputs.map_err(failed)?.accuracy(&labels.train);
     let exact = Exact::new(&task, &model, &labels, Layers::All, &forward).map_err(failed)?;
     let probes: Vec<usize> = (0..labels.probe.len()).collect();
     let how = LeakOptions::default();
     let near = leaks(&task, &model, &labels, &exact, &probes, &how, &forward).map_err(failed)?;
-    println!("{}", row(kind, seed, accuracy, &near, &partners, how.threshold));
+    println!(
+        "{}",
+        row(kind, seed, accuracy, &near, &partners, how.threshold)
+    );
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use mirrorwatch_daemon::account::account;
 use mirrorwatch_daemon::verdict::{Verdict, Verdicts, verdicts};
-use mirrorwatch_influence::exact::{Confirm, ConfirmOptions};
 use mirrorwatch_influence::SweepOptions;
+use mirrorwatch_influence::exact::{Confirm, ConfirmOptions};
 use mirrorwatch_stats::ranking::auroc;
 
 use crate::cell::watch;

@@ -231,7 +231,12 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     let with = |index: &usize| (*index, channel.suggested[*index] as usize);
     let judged: Vec<_> = suspects.iter().map(with).collect();
     // Drawn at random already; the first are as good as any.
-    let null: Vec<_> = labels.trusted.iter().take(args.null as usize).map(with).collect();
+    let null: Vec<_> = labels
+        .trusted
+        .iter()
+        .take(args.null as usize)
+        .map(with)
+        .collect();
 
     let run = args.root.join(&args.run);
     let mut found = checkpoints::list(&run)?;

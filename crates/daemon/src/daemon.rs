@@ -123,6 +123,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         config,
         levels: args.scan.levels(),
         write_scores: args.write_scores,
+        leak_probes: args.leak_probes as usize,
         queue: queue.clone(),
         runs: runs.clone(),
         metrics: metrics.clone(),

@@ -171,7 +171,14 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
     let directory = directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
     let stored = Stored::load::<T>(&labels, &args.scan, &directory, &args.run)?;
     let reviewed = (!args.ignore_reviews).then_some(directory.as_path());
-    let (export, wrong) = gather(task, &labels, &stored, args.scan.levels(), &args.run, reviewed)?;
+    let (export, wrong) = gather(
+        task,
+        &labels,
+        &stored,
+        args.scan.levels(),
+        &args.run,
+        reviewed,
+    )?;
     write(&args.out, &export, &labels, &wrong)?;
     let (samples, suspects) = (export.samples, export.suspects.len());
     let kept = export.kept().len();

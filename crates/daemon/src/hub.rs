@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mirrorwatch_http::Changes;
 
 use crate::audit::Review;
+use crate::leaks::LeakRecord;
 use crate::results::Suspect;
 use crate::summary::Summary;
 
@@ -19,6 +20,8 @@ pub struct RunView {
     pub suspects: Arc<Vec<Suspect>>,
     /// What people say of samples, by position: the reviews that count.
     pub reviews: Arc<BTreeMap<usize, Review>>,
+    /// Probe samples that were looked for in the training set; none where nobody has looked.
+    pub leaks: Option<Arc<LeakRecord>>,
     /// Whether the training said that it has finished.
     pub finished: bool,
     /// Whether, after that, everything it published was seen.
@@ -43,7 +46,9 @@ impl RunView {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (one, other) => one.is_none() && other.is_none(),
         };
+        let leaks = |view: &Self| view.leaks.as_ref().map(Arc::as_ptr);
         same_summary
+            && leaks(self) == leaks(other)
             && Arc::ptr_eq(&self.suspects, &other.suspects)
             && Arc::ptr_eq(&self.reviews, &other.reviews)
             && (self.finished, self.settled, self.updated)

@@ -42,7 +42,7 @@ pub struct LeakArgs {
     pub probes: u32,
 
     /// Stand-out from which a pair counts as the same sample, in [0, 1]
-    #[arg(long, value_name = "S", default_value_t = 0.5, value_parser = share)]
+    #[arg(long, value_name = "S", default_value_t = 0.8, value_parser = share)]
     pub threshold: f64,
 
     /// Random changes of the weights in the prefilter; each costs a sweep of both sets
@@ -134,21 +134,13 @@ pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
         progress: &|samples| bar.inc(samples as u64),
         cancel: &AtomicBool::new(false),
     };
-    let exact = Exact::new(task, &model, &labels, Layers::All, &forward)?;
-    let near = leaks(task, &model, &labels, &exact, &probes, &options, &forward)?;
-    bar.finish_and_clear();
-    let (pairs, leaked_probes) = alike(task, &labels, &near);
     let record = LeakRecord {
-        schema: LEAKS_SCHEMA,
         epoch,
         step,
         weights_sha256: sha256,
-        probes: probes.len(),
-        samples: labels.train.len(),
-        threshold: args.threshold,
-        leaked_probes,
-        pairs,
+        ..look(task, &model, &labels, &probes, &options, &forward)?
     };
+    bar.finish_and_clear();
     if let Some(path) = &args.out {
         write_atomic(path, &json_bytes(&record, path)?)?;
     }
@@ -158,6 +150,44 @@ pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
         text(task, &record, args.top)
     });
     Ok(record.pairs.is_empty())
+}
+
+/// Where the sidecar keeps what it has found, in the directory of a run's results.
+pub fn path(results: &Path) -> PathBuf {
+    results.join("leaks.json")
+}
+
+/// Looks for `probes` in the training set of a task.
+///
+/// # Errors
+///
+/// Samples that cannot be read, or cancellation.
+pub fn look<T: Task>(
+    task: &T,
+    model: &T::Model,
+    labels: &Labels,
+    probes: &[usize],
+    options: &LeakOptions,
+    forward: &SweepOptions<'_>,
+) -> Result<LeakRecord, DaemonError> {
+    let quiet = SweepOptions {
+        progress: &|_| (),
+        ..*forward
+    };
+    let exact = Exact::new(task, model, labels, Layers::All, &quiet)?;
+    let near = leaks(task, model, labels, &exact, probes, options, forward)?;
+    let (pairs, leaked_probes) = alike(task, labels, &near);
+    Ok(LeakRecord {
+        schema: LEAKS_SCHEMA,
+        epoch: 0,
+        step: 0,
+        weights_sha256: String::new(),
+        probes: probes.len(),
+        samples: labels.train.len(),
+        threshold: options.threshold,
+        leaked_probes,
+        pairs,
+    })
 }
 
 /// Reads what `--out` has written.
@@ -195,11 +225,7 @@ pub fn drawn(probe: usize, amount: usize, seed: u64) -> Vec<usize> {
 }
 
 /// The pairs from the threshold on, most alike first, and how many probe samples have one.
-pub fn alike<T: Task>(
-    task: &T,
-    labels: &Labels,
-    near: &[Vec<Pair>],
-) -> (Vec<LeakedPair>, usize) {
+fn alike<T: Task>(task: &T, labels: &Labels, near: &[Vec<Pair>]) -> (Vec<LeakedPair>, usize) {
     let mut pairs = Vec::new();
     let mut leaked = 0;
     for near in near {

@@ -167,6 +167,12 @@ pub struct WatchArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub source_metrics: u32,
 
+    /// Look for N probe samples in the training set, at the 1st, 2nd, 4th, 8th … scanned checkpoint; 0 = never
+    ///
+    /// Costs nine sweeps of the training set each time, where a scan costs three.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub leak_probes: u32,
+
     /// Write the scores of all samples beside the suspects
     #[arg(long)]
     pub write_scores: bool,

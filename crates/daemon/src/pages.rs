@@ -59,6 +59,7 @@ pub const ENDPOINTS: &[Endpoint] = &[
         Some("the JSON API, described"),
         api::openapi,
     ),
+    ("/runs/{run}/report", None, api::report),
     ("/api/v1/events", None, api::events),
     ("/api/v1/runs", None, api::runs),
     ("/api/v1/runs/{run}", None, api::run),

@@ -8,6 +8,7 @@ use mirrorwatch_influence::{Estimator, Labels};
 use sha2::{Digest, Sha256};
 
 use crate::hub::Hub;
+use crate::leaks::{self, LeakRecord};
 use crate::results::{self, Paths, Suspect};
 use crate::store::{Entry, RunState, set_aside};
 use crate::summary::Summary;
@@ -68,9 +69,11 @@ impl Runs {
         let loaded = self.load(run);
         let last = loaded.summaries.last().cloned().map(Arc::new);
         let suspects = last.as_deref().map(|summary| self.suspects_of(summary));
+        let leaks = last.as_deref().and_then(|summary| self.leaks_of(summary));
         self.hub.update_run(run, |view| {
             view.summary = last;
             view.suspects = Arc::new(suspects.unwrap_or_default());
+            view.leaks = leaks;
         });
         let state = Arc::new(Mutex::new(loaded));
         states.insert(run.to_string(), state.clone());
@@ -94,6 +97,21 @@ impl Runs {
             );
             Vec::new()
         })
+    }
+
+    /// What was found when the probe was last looked for in the training set; none where nobody has looked.
+    fn leaks_of(&self, summary: &Summary) -> Option<Arc<LeakRecord>> {
+        let path = leaks::path(&self.directory(&summary.run));
+        if !path.exists() {
+            return None;
+        }
+        match leaks::read(&path) {
+            Ok(record) => Some(Arc::new(record)),
+            Err(error) => {
+                tracing::warn!(run = summary.run, "leaks are not known: {error}");
+                None
+            }
+        }
     }
 
     fn load(&self, run: &str) -> RunState {

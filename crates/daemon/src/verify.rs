@@ -270,7 +270,9 @@ fn groups_record(found: &Mirror) -> GroupsRecord {
     }
     GroupsRecord {
         holds: found.pearson.is_some_and(|r| r >= GROUPS)
-            && found.pearson_interval.is_some_and(|i| i.low >= LEAST_GROUPS),
+            && found
+                .pearson_interval
+                .is_some_and(|i| i.low >= LEAST_GROUPS),
         groups: found.group_sizes.len(),
         samples_per_group: found.group_sizes.clone(),
         pearson: found.pearson,
@@ -286,7 +288,9 @@ fn text(verdict: &Verdict, planted: &Planted) -> String {
     let word = |holds: bool| if holds { "holds" } else { "FAILS" };
     let number = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.3}"));
     let ends = |ends: Option<[f64; 2]>| {
-        ends.map_or("-".to_string(), |[low, high]| format!("{low:.2} to {high:.2}"))
+        ends.map_or("-".to_string(), |[low, high]| {
+            format!("{low:.2} to {high:.2}")
+        })
     };
     let mut text = String::new();
     let first = &verdict.first_order;

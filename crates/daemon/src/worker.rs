@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mirrorwatch_checkpoint::Manifest;
-use mirrorwatch_influence::{Labels, Scan, ScanConfig, Task, model, scan, work};
+use mirrorwatch_checkpoint::{Manifest, write_atomic};
+use mirrorwatch_influence::leaks::LeakOptions;
+use mirrorwatch_influence::{Labels, Scan, ScanConfig, SweepOptions, Task, model, scan, work};
 
 use crate::account::{Account, Levels, account};
+use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
+use crate::leaks::{self, LeakRecord};
 use crate::live;
 use crate::metrics::Metrics;
 use crate::onset::{self, Moment};
 use crate::queue::Queue;
 use crate::refusal::{Run, probe_noise, refusal};
-use crate::results::{self, Paths};
+use crate::results::{self, Paths, json_bytes};
 use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
 use crate::store::Outcome;
@@ -37,6 +40,8 @@ pub struct Worker<T: Task> {
     pub levels: Levels,
     /// Whether the scores of all samples are written, too.
     pub write_scores: bool,
+    /// Probe samples that are looked for in the training set; 0 = none.
+    pub leak_probes: usize,
     /// Where jobs come from.
     pub queue: Arc<Queue<Job>>,
     /// What is known of runs.
@@ -48,6 +53,9 @@ pub struct Worker<T: Task> {
     /// Set to stop between batches.
     pub cancel: Arc<AtomicBool>,
 }
+
+/// Random changes of the weights when leaks are looked for while training runs: half of what the command takes.
+const LEAK_SKETCHES: usize = 8;
 
 /// The stage at which results are written.
 const EXPORT: &str = "export";
@@ -209,8 +217,67 @@ impl<T: Task> Worker<T> {
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
         };
-        self.keep(job, evidence, &account, summary)
-            .map_err(|error| failed(EXPORT)(&error))
+        let look = self.leak_probes > 0
+            && summary.refusal.is_none()
+            && evidence.checkpoints.is_power_of_two();
+        let kept = self.keep(job, evidence, &account, summary);
+        // After the count is out: it does not wait for this, and does not fail with it.
+        if look && kept.is_ok() {
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look_for_leaks(job, &model)));
+            let problem = match looked {
+                Ok(Ok(())) => String::new(),
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => format!("the search panicked: {}", panic_text(&panic)),
+            };
+            if !problem.is_empty() && !self.cancel.load(Ordering::Relaxed) {
+                tracing::warn!(run = job.run, "could not look for leaks: {problem}");
+            }
+        }
+        kept.map_err(|error| failed(EXPORT)(&error))
+    }
+
+    /// Looks for some probe samples in the training set, and keeps and shows what is found.
+    fn look_for_leaks(&self, job: &Job, model: &T::Model) -> Result<(), DaemonError> {
+        let options = LeakOptions {
+            sketches: LEAK_SKETCHES,
+            seed: self.config.seed,
+            ..LeakOptions::default()
+        };
+        let forward = SweepOptions {
+            device: &self.config.device,
+            batch_size: self.config.batch_size,
+            progress: &|_| self.hub.beat_worker(Some(job.spooled.key().to_string())),
+            cancel: &self.cancel,
+        };
+        let probes = leaks::drawn(self.labels.probe.len(), self.leak_probes, self.config.seed);
+        let manifest = job.spooled.manifest();
+        let record = LeakRecord {
+            epoch: manifest.epoch,
+            step: manifest.step,
+            weights_sha256: manifest.weights.sha256.clone(),
+            ..leaks::look(
+                self.task.as_ref(),
+                model,
+                &self.labels,
+                &probes,
+                &options,
+                &forward,
+            )?
+        };
+        let path = leaks::path(&self.runs.directory(&job.run));
+        write_atomic(&path, &json_bytes(&record, &path)?)?;
+        if record.leaked_probes > 0 {
+            tracing::warn!(
+                run = job.run,
+                "{} of {} probe samples are in the training set, or nearly: the probe is not held out; see {}",
+                record.leaked_probes,
+                record.probes,
+                path.display()
+            );
+        }
+        self.hub
+            .update_run(&job.run, |view| view.leaks = Some(Arc::new(record)));
+        Ok(())
     }
 
     /// Writes the results, then the state, then shows the count.
@@ -220,7 +287,7 @@ impl<T: Task> Worker<T> {
         evidence: Evidence,
         account: &Account,
         summary: Summary,
-    ) -> Result<(), crate::error::DaemonError> {
+    ) -> Result<(), DaemonError> {
         let suspects = results::suspects(self.task.as_ref(), &self.labels, &evidence, account);
         let scores = self
             .write_scores

@@ -50,12 +50,12 @@ pub struct LeakOptions {
 }
 
 impl Default for LeakOptions {
-    /// 16 changes, 10 candidates, threshold .5, length 1e-3.
+    /// 16 changes, 10 candidates, threshold .8, length 1e-3.
     fn default() -> Self {
         Self {
             sketches: 16,
             candidates: 10,
-            threshold: 0.5,
+            threshold: 0.8,
             length: 1e-3,
             seed: 0,
         }
@@ -300,7 +300,12 @@ fn outputs<T: Task>(
             if forward.cancel.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(InfluenceError::Cancelled);
             }
-            logits.extend(logits_of(task, model, std::mem::take(&mut waiting), forward.device)?);
+            logits.extend(logits_of(
+                task,
+                model,
+                std::mem::take(&mut waiting),
+                forward.device,
+            )?);
         }
     }
     if !waiting.is_empty() {

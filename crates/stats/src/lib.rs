@@ -41,8 +41,8 @@
 
 pub mod band;
 mod beta;
-pub mod bootstrap;
 pub mod binomial;
+pub mod bootstrap;
 mod check;
 pub mod confident;
 pub mod conformal;

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::hub::RunView;
 use crate::pages::Pages;
+use crate::report::served;
 use crate::runs::lock;
 use model::{
     Curve, CurvePoint, ReviewView, Run, RunList, Sample, Sidecar, SuspectList, SuspectView,
@@ -93,8 +94,16 @@ pub fn run_list(pages: &Pages, request: &Request) -> RunList {
     let runs = pages.hub.shown_runs();
     RunList {
         sidecar: sidecar(pages, request),
-        runs: runs.iter().map(|(run, view)| Run::new(run, view)).collect(),
+        runs: runs
+            .iter()
+            .map(|(run, view)| Run::new(run, view, has_report(pages, run)))
+            .collect(),
     }
+}
+
+/// Whether a report of this run has been written.
+fn has_report(pages: &Pages, run: &str) -> bool {
+    served(&pages.runs.directory(run)).is_file()
 }
 
 fn sidecar(pages: &Pages, request: &Request) -> Sidecar {
@@ -115,7 +124,25 @@ fn sidecar(pages: &Pages, request: &Request) -> Sidecar {
 /// `/api/v1/runs/{run}`: one run.
 pub fn run(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
     let (run, view) = shown(pages, parts)?;
-    json(&Run::new(run, &view))
+    json(&Run::new(run, &view, has_report(pages, run)))
+}
+
+/// `/runs/{run}/report`: the report of a run, as the command has written it.
+pub fn report(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
+    // A name that is no run's is never looked for on disk.
+    let (run, _) = shown(pages, parts)?;
+    let path = served(&pages.runs.directory(run));
+    match std::fs::read_to_string(&path) {
+        Ok(html) => Ok(Response::html(html).with_header("cache-control", "no-store")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Refusal::new(
+            404,
+            format!("there is no report of run `{run}` yet; the command `report {run}` writes one"),
+        )),
+        Err(error) => Err(Refusal::new(
+            500,
+            format!("cannot read {}: {error}", path.display()),
+        )),
+    }
 }
 
 /// `/api/v1/runs/{run}/curve`: how the counts went from scan to scan.

@@ -58,9 +58,24 @@ pub struct Run {
     pub in_words: Option<String>,
     /// The reviews that count.
     pub reviews: ReviewCounts,
+    /// Probe samples in the training set; null where nobody has looked.
+    pub leaks: Option<Leaks>,
+    /// Whether there is a report on `/runs/{run}/report`.
+    pub report: bool,
     /// The last scan; null when there was none.
     #[serde(serialize_with = "shared")]
     pub summary: Option<Arc<Summary>>,
+}
+
+/// What was found when probe samples were looked for in the training set.
+#[derive(Serialize)]
+pub struct Leaks {
+    /// Epoch of the checkpoint that was asked.
+    pub epoch: u64,
+    /// Probe samples that were looked for.
+    pub checked: usize,
+    /// Those that were found, or nearly.
+    pub leaked: usize,
 }
 
 fn shared<S: Serializer>(summary: &Option<Arc<Summary>>, to: S) -> Result<S::Ok, S::Error> {
@@ -69,8 +84,14 @@ fn shared<S: Serializer>(summary: &Option<Arc<Summary>>, to: S) -> Result<S::Ok,
 
 impl Run {
     /// A run as it is known.
-    pub fn new(run: &str, view: &RunView) -> Self {
+    pub fn new(run: &str, view: &RunView, report: bool) -> Self {
         Self {
+            report,
+            leaks: view.leaks.as_deref().map(|leaks| Leaks {
+                epoch: leaks.epoch,
+                checked: leaks.probes,
+                leaked: leaks.leaked_probes,
+            }),
             run: run.to_string(),
             state: if view.finished { "finished" } else { "running" },
             updated: (view.updated > 0.0).then_some(view.updated),

@@ -117,6 +117,20 @@ const RUN_GAUGES: &[RunGauge] = &[
         |view| view.summary.as_deref().and_then(|s| s.train_loss),
     ),
     (
+        "mirrorwatch_leak_checked_samples",
+        "Probe samples that were looked for in the training set (--leak-probes). Absent where nobody has looked.",
+        |view| view.leaks.as_deref().map(|leaks| leaks.probes as f64),
+    ),
+    (
+        "mirrorwatch_leaked_samples",
+        "Probe samples that were found in the training set, or nearly, of those that were looked for.",
+        |view| {
+            view.leaks
+                .as_deref()
+                .map(|leaks| leaks.leaked_probes as f64)
+        },
+    ),
+    (
         "mirrorwatch_evidence_checkpoints",
         "Checkpoints in the evidence.",
         of_summary!(|s| f64::from(s.checkpoints)),

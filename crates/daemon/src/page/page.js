@@ -370,8 +370,10 @@ function draw() {
   const parts = [runList(name)];
   if (!run) parts.push(el('p', { class: 'banner' }, `there is no run ${name}`));
   else {
+    if (run.leaks?.leaked) parts.push(el('p', { class: 'banner error' }, `${run.leaks.leaked} of ${run.leaks.checked} probe samples that were looked for are in the training set, or nearly (epoch ${run.leaks.epoch}): the probe is not held out`));
     if (run.last_error) parts.push(el('p', { class: 'banner error' }, run.last_error));
     parts.push(el('p', { id: 'words', 'aria-live': 'polite', class: run.summary?.refusal ? 'banner' : null }, (run.in_words ?? 'no checkpoint scanned yet').replaceAll(' %', '\u00a0%')));
+    if (run.report) parts.push(el('p', {}, el('a', { href: `/runs/${encodeURIComponent(run.run)}/report` }, 'the report of this run')));
     if (run.summary) parts.push(numbers(run.summary), charts(),
       el('div', { class: 'split' }, pairs(run.summary), sources(run.summary)), filters(run.summary), gallery(run.run),
       el('div', { id: 'more', 'aria-hidden': 'true' }));

@@ -32,7 +32,11 @@ pub fn shares(label: &str, series: &[Series<'_>]) -> Markup {
         return html! { p { "Nothing to draw yet." } };
     }
     // A single epoch has its place in the middle.
-    let (low, high) = if low < high { (low, high) } else { (low - 1.0, high + 1.0) };
+    let (low, high) = if low < high {
+        (low, high)
+    } else {
+        (low - 1.0, high + 1.0)
+    };
     let step = tick(top);
     let top = (top / step).ceil().max(1.0) * step;
     let x = |value: f64| LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT);
@@ -71,10 +75,7 @@ pub fn shares(label: &str, series: &[Series<'_>]) -> Markup {
 pub fn evidence(label: &str, p_values: &[f64]) -> Markup {
     const W: f64 = 120.0;
     const H: f64 = 28.0;
-    let heights: Vec<f64> = p_values
-        .iter()
-        .map(|p| -p.max(1e-8).log10())
-        .collect();
+    let heights: Vec<f64> = p_values.iter().map(|p| -p.max(1e-8).log10()).collect();
     let top = heights.iter().copied().fold(3.0, f64::max);
     let points: Vec<(f64, f64)> = heights
         .iter()
@@ -142,7 +143,13 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        for (top, expected) in [(0.2, 0.05), (0.41, 0.2), (1.0, 0.5), (0.0, 0.005), (0.013, 0.005)] {
+        for (top, expected) in [
+            (0.2, 0.05),
+            (0.41, 0.2),
+            (1.0, 0.5),
+            (0.0, 0.005),
+            (0.013, 0.005),
+        ] {
             assert!((tick(top) - expected).abs() < 1e-12, "{top}: {}", tick(top));
         }
     }

@@ -43,9 +43,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
 
-    /// Directory to write report.html and the lists to; made if it does not exist
-    #[arg(long, value_name = "DIR", default_value = "report")]
-    pub out: PathBuf,
+    /// Directory to write report.html and the lists to; made if it does not exist [default: `report` beside the run's
+    /// results, where the sidecar serves it on /runs/RUN/report]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 
     /// Show the N most suspicious suspects; all are in suspects.csv
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -58,6 +59,11 @@ pub struct ReportArgs {
     /// What the scans computed, as `watch` was told; --fdr and --alpha may be others
     #[command(flatten)]
     pub scan: ScanOptions,
+}
+
+/// Where the sidecar looks for a report, in the directory of a run's results.
+pub fn served(results: &Path) -> PathBuf {
+    results.join("report").join("report.html")
 }
 
 /// Gathers what is known of a run and writes it.
@@ -84,7 +90,7 @@ pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
     let leaks = match &args.leaks {
         Some(path) => Some(leaks::read(path)?),
         None => {
-            let path = beside.join("leaks.json");
+            let path = leaks::path(beside);
             path.exists().then(|| leaks::read(&path)).transpose()?
         }
     };
@@ -119,19 +125,20 @@ pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
         checkpoints: scanned(state),
         summary,
     };
+    let out = args.out.clone().unwrap_or_else(|| beside.join("report"));
     // Also makes the directory.
-    export::write(&args.out, &exported, &labels, &wrong)?;
-    results::write_suspects(&args.out.join("suspects.csv"), &suspects)?;
-    write_lines(&args.out.join("suspects.jsonl"), state, &suspects)?;
+    export::write(&out, &exported, &labels, &wrong)?;
+    results::write_suspects(&out.join("suspects.csv"), &suspects)?;
+    write_lines(&out.join("suspects.jsonl"), state, &suspects)?;
     if let Some(record) = &confirmed {
-        let path = args.out.join("confirm.json");
+        let path = out.join("confirm.json");
         write_atomic(&path, &json_bytes(record, &path)?)?;
     }
     if let Some(record) = &report.leaks {
-        let path = args.out.join("leaks.json");
+        let path = out.join("leaks.json");
         write_atomic(&path, &json_bytes(record, &path)?)?;
     }
-    let path = args.out.join("report.html");
+    let path = out.join("report.html");
     let html = page(&report).into_string();
     write_atomic(&path, html.as_bytes())?;
     print(&format!(
@@ -311,7 +318,10 @@ fn settings<T: Task>(
         ("probe folds", args.scan.folds.to_string()),
         ("seed", args.scan.seed.to_string()),
         ("false-discovery rate", args.scan.fdr.to_string()),
-        ("chance that the bound is too high", args.scan.alpha.to_string()),
+        (
+            "chance that the bound is too high",
+            args.scan.alpha.to_string(),
+        ),
         (
             "samples",
             format!(

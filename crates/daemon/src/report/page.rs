@@ -344,7 +344,8 @@ fn card(suspect: &Card) -> Markup {
                 div {
                     h3 { (suspect.id) }
                     div.labels { (suspect.given) " → " (suspect.suggested) }
-                    div.muted { (percent(f64::from(suspect.wrong_probability))) " wrong, p " (format!("{:.2e}", suspect.p_value)) }
+                    div.muted { "wrong with a chance of " (percent(f64::from(suspect.wrong_probability))) }
+                    div.muted { "p " (format!("{:.1e}", suspect.p_value)) }
                 }
             }
             (evidence(&format!("Evidence against sample {} over the checkpoints", suspect.id), &suspect.curve))

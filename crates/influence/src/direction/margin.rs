@@ -2,9 +2,9 @@
 
 use burn::tensor::{Int, Tensor};
 
-use crate::layers::Layers;
 use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
+use crate::layers::Layers;
 use crate::score::{self, Score};
 use crate::task::Task;
 

@@ -159,7 +159,11 @@ impl<T: Task> Probe<'_, T> {
     /// Each held-out sample is scored once under its true label and once under every other
     /// label; the figure is the chance that a wrong label scores above a right one (AUROC). It
     /// needs no noisy label and no training sample, so choosing by it cannot peek at the truth.
-    pub(crate) fn judge(&self, forks: &Forks<T::Model>, score: &dyn Score) -> Result<f64, InfluenceError> {
+    pub(crate) fn judge(
+        &self,
+        forks: &Forks<T::Model>,
+        score: &dyn Score,
+    ) -> Result<f64, InfluenceError> {
         let after = |labels: &[usize]| {
             let (options, samples) = (self.quiet(), self.held_out);
             forks.sweep(self.task, Set::Probe, samples, labels, &options)

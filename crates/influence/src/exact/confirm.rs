@@ -148,8 +148,7 @@ impl<'a> Confirm<'a> {
 
     /// Gradients that one checkpoint takes, for progress bars; more where not all suspects' fit into memory at once.
     pub fn work(&self) -> usize {
-        3 * self.judged.len() + 2 * self.labels.probe.len()
-            + self.candidates.len()
+        3 * self.judged.len() + 2 * self.labels.probe.len() + self.candidates.len()
     }
 
     /// Looks at one checkpoint; returns what the solver of influence functions says.
@@ -274,6 +273,9 @@ fn first(
     let mut order: Vec<usize> = (0..sums.len()).filter(|&i| key(sums[i]) > 0.0).collect();
     order.sort_by(|&a, &b| key(sums[b]).total_cmp(&key(sums[a])).then(a.cmp(&b)));
     order.truncate(amount);
-    let means: Vec<_> = order.into_iter().map(|i| (i, sums[i] / checkpoints)).collect();
+    let means: Vec<_> = order
+        .into_iter()
+        .map(|i| (i, sums[i] / checkpoints))
+        .collect();
     means.into_iter()
 }

@@ -120,12 +120,7 @@ impl<'a, T: Task> Exact<'a, T> {
     /// # Errors
     ///
     /// A sample that cannot be read, or cancellation.
-    pub fn sample(
-        &self,
-        set: Set,
-        index: usize,
-        label: usize,
-    ) -> Result<Vec<f32>, InfluenceError> {
+    pub fn sample(&self, set: Set, index: usize, label: usize) -> Result<Vec<f32>, InfluenceError> {
         let gradients = self.gradients(set, &[index], &[label], 1.0)?;
         flatten(&self.theta, &gradients, &self.like)
     }

@@ -108,7 +108,14 @@ pub fn mirror<T: Task>(
         Ok(losses)
     };
     let trained = |left_out: &[bool]| {
-        retrain(task, start, labels, (&samples, left_out), options.retrain, forward)
+        retrain(
+            task,
+            start,
+            labels,
+            (&samples, left_out),
+            options.retrain,
+            forward,
+        )
     };
     let with_all = losses(&trained(&vec![false; amount])?)?;
     let mut train_to_test = Vec::with_capacity(groups.len());
