@@ -60,13 +60,11 @@ fn measure(cell: &Cell, options: &Options, store: &Store) -> Result<String, Stri
     let labels = &setup.labels;
     let account = account(&watched.evidence, labels, product.levels)?;
     let channel = watched.evidence.channels.first().ok_or("no scores")?;
-    let with = |&index: &usize| (index, channel.suggested[index] as usize);
     let suspects: Vec<usize> = (0..account.flags.len())
         .filter(|&index| account.flags[index])
         .collect();
-    let judged: Vec<_> = suspects.iter().map(with).collect();
-    let null: Vec<_> = labels.trusted.iter().take(NULL).map(with).collect();
-    let mut confirm = Confirm::new(labels, &judged, &null, ConfirmOptions::default());
+    let null = &labels.trusted[..labels.trusted.len().min(NULL)];
+    let mut confirm = Confirm::new(labels, &suspects, null, ConfirmOptions::default());
     let forward = SweepOptions {
         device: &Device::flex(),
         batch_size: 500,

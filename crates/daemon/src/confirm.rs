@@ -165,8 +165,6 @@ pub struct SecondLook {
     pub tracin: f64,
     /// Mean cosine of the two gradients.
     pub cosine: f64,
-    /// The same under the suggested label, less that under the given one.
-    pub contrast: f64,
     /// Influence function.
     pub influence: f64,
     /// Self-influence.
@@ -202,7 +200,6 @@ struct Row {
     score: f32,
     tracin: f64,
     cosine: f64,
-    contrast: f64,
     influence: f64,
     self_influence: f64,
     support: f64,
@@ -228,15 +225,8 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
         )));
     };
     let suspects = most_suspicious(&account, &channel.train, args.suspects as usize);
-    let with = |index: &usize| (*index, channel.suggested[*index] as usize);
-    let judged: Vec<_> = suspects.iter().map(with).collect();
     // Drawn at random already; the first are as good as any.
-    let null: Vec<_> = labels
-        .trusted
-        .iter()
-        .take(args.null as usize)
-        .map(with)
-        .collect();
+    let null = &labels.trusted[..labels.trusted.len().min(args.null as usize)];
 
     let run = args.root.join(&args.run);
     let mut found = checkpoints::list(&run)?;
@@ -262,7 +252,7 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
         seed: config.seed,
         ..ConfirmOptions::default()
     };
-    let mut confirm = Confirm::new(&labels, &judged, &null, options);
+    let mut confirm = Confirm::new(&labels, &suspects, null, options);
     let bar = ProgressBar::new((confirm.work() * found.len()) as u64);
     let forward = SweepOptions {
         device: &config.device,
@@ -294,7 +284,7 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     let confirmation = confirm.finish();
     let stage_one: Vec<f32> = suspects.iter().map(|&i| channel.train[i]).collect();
     let found = verdicts(&confirmation, &stage_one);
-    let mut looks = Vec::with_capacity(judged.len());
+    let mut looks = Vec::with_capacity(suspects.len());
     for (place, stage_two) in confirmation.suspects.iter().enumerate() {
         let verdict = found.suspects[place];
         looks.push(SecondLook {
@@ -409,7 +399,6 @@ fn look(found: &StageTwo, labels: &Labels) -> SecondLook {
         score: 0.0,
         tracin: found.tracin,
         cosine: found.cosine,
-        contrast: found.contrast,
         influence: found.influence,
         self_influence: found.self_influence,
         support: found.support,
@@ -431,7 +420,6 @@ fn write(results: &Path, record: &ConfirmRecord) -> Result<(), DaemonError> {
             score: look.score,
             tracin: look.tracin,
             cosine: look.cosine,
-            contrast: look.contrast,
             influence: look.influence,
             self_influence: look.self_influence,
             support: look.support,

@@ -55,8 +55,6 @@ pub struct StageTwo {
     /// memorised it makes small (Hammoudeh and Lowd, "Identifying a Training-Set Attack's Target Using
     /// Renormalized Influence Estimation", CCS 2022).
     pub cosine: f64,
-    /// The same under the suggested label, less that under the given one: positive = the probe prefers the suggested.
-    pub contrast: f64,
     /// Influence function: Σ ⟨∇ℓ_i, (G + λI)⁻¹ ∇L_P⟩.
     pub influence: f64,
     /// Self-influence: Σ ‖∇ℓ_i‖².
@@ -83,8 +81,8 @@ pub struct Neighbour {
 pub struct Confirm<'a> {
     labels: &'a Labels,
     options: ConfirmOptions,
-    /// Samples with their suggested labels: suspects first, null samples after them.
-    judged: Vec<(usize, usize)>,
+    /// Positions in the training set: suspects first, null samples after them.
+    judged: Vec<usize>,
     suspects: usize,
     candidates: Vec<usize>,
     curvature: Vec<usize>,
@@ -108,12 +106,12 @@ pub struct Confirmation {
 }
 
 impl<'a> Confirm<'a> {
-    /// Prepares to look at `suspects` and at `null` samples, which are known to be right: training samples, each
-    /// with the label that speaks against its given one.
+    /// Prepares to look at `suspects` and at `null` samples, which are known to be right: positions in the training
+    /// set.
     pub fn new(
         labels: &'a Labels,
-        suspects: &[(usize, usize)],
-        null: &[(usize, usize)],
+        suspects: &[usize],
+        null: &[usize],
         options: ConfirmOptions,
     ) -> Self {
         let mut rng = StdRng::seed_from_u64(options.seed);
@@ -127,7 +125,7 @@ impl<'a> Confirm<'a> {
         let judged: Vec<_> = suspects.iter().chain(null).copied().collect();
         let sums = judged
             .iter()
-            .map(|&(index, _)| StageTwo {
+            .map(|&index| StageTwo {
                 index,
                 ..StageTwo::default()
             })
@@ -148,7 +146,7 @@ impl<'a> Confirm<'a> {
 
     /// Gradients that one checkpoint takes, for progress bars; more where not all suspects' fit into memory at once.
     pub fn work(&self) -> usize {
-        3 * self.judged.len() + 2 * self.labels.probe.len() + self.candidates.len()
+        self.judged.len() + 2 * self.labels.probe.len() + self.candidates.len()
     }
 
     /// Looks at one checkpoint; returns what the solver of influence functions says.
@@ -165,28 +163,7 @@ impl<'a> Confirm<'a> {
         let labels = self.labels;
         let exact = Exact::new(task, model, labels, self.options.layers, forward)?;
         let solved = exact.inverse_curvature(&self.curvature, self.options.inverse)?;
-        let probe = exact.probe();
-        let length = inner(probe, probe).sqrt();
-        let cosine = |product: f64, own: f64| {
-            if own > 0.0 && length > 0.0 {
-                product / (own * length)
-            } else {
-                0.0
-            }
-        };
-        for (sum, &(index, suggested)) in self.sums.iter_mut().zip(&self.judged) {
-            let own = exact.sample(Set::Training, index, labels.train[index])?;
-            let other = exact.sample(Set::Training, index, suggested)?;
-            let (product, squared) = (inner(&own, probe), inner(&own, &own));
-            let with = cosine(product, squared.sqrt());
-            let without = cosine(inner(&other, probe), inner(&other, &other).sqrt());
-            sum.tracin += product;
-            sum.cosine += with;
-            sum.contrast += without - with;
-            sum.influence += inner(&own, &solved.v);
-            sum.self_influence += squared;
-        }
-        let given = |&(index, _): &(usize, usize)| (Set::Training, index, labels.train[index]);
+        let given = |&index: &usize| (Set::Training, index, labels.train[index]);
         let rows: Vec<_> = self.judged.iter().map(given).collect();
         let mut columns = Vec::with_capacity(labels.probe.len() + self.candidates.len());
         for (index, &label) in labels.probe.iter().enumerate() {
@@ -195,7 +172,19 @@ impl<'a> Confirm<'a> {
         for &index in &self.candidates {
             columns.push((Set::Training, index, labels.train[index]));
         }
-        let products = exact.pairs(&rows, &columns)?;
+        let probe = exact.probe();
+        let length = inner(probe, probe).sqrt();
+        let products = exact.pairs(&rows, &columns, &[probe, &solved.v])?;
+        for (row, sum) in self.sums.iter_mut().enumerate() {
+            let own = products.row_lengths[row];
+            let (along_probe, along_solved) = (products.along[row][0], products.along[row][1]);
+            sum.tracin += along_probe;
+            sum.influence += along_solved;
+            sum.self_influence += own * own;
+            if own > 0.0 && length > 0.0 {
+                sum.cosine += along_probe / (own * length);
+            }
+        }
         self.note(&products);
         self.checkpoints += 1;
         Ok(solved)
@@ -213,7 +202,7 @@ impl<'a> Confirm<'a> {
         for row in 0..self.suspects {
             for column in 0..candidates {
                 // A sample supports itself; that says nothing.
-                if self.candidates[column] != self.judged[row].0 {
+                if self.candidates[column] != self.judged[row] {
                     self.support[row * candidates + column] += products.cosine(row, probe + column);
                 }
             }
@@ -225,7 +214,6 @@ impl<'a> Confirm<'a> {
         let checkpoints = self.checkpoints.max(1) as f64;
         for sum in &mut self.sums {
             sum.cosine /= checkpoints;
-            sum.contrast /= checkpoints;
             sum.support /= checkpoints;
         }
         let (probe, candidates) = (self.labels.probe.len(), self.candidates.len());

@@ -19,6 +19,8 @@ pub struct Products {
     pub columns: usize,
     /// Row by row.
     pub values: Vec<f32>,
+    /// ⟨∇ℓ_i, d⟩ of each row and each of the directions that were asked for, row by row.
+    pub along: Vec<Vec<f64>>,
     /// ‖∇ℓ_i‖ of each row.
     pub row_lengths: Vec<f64>,
     /// ‖∇ℓ_j‖ of each column.
@@ -43,7 +45,8 @@ impl Products {
 }
 
 impl<T: Task> Exact<'_, T> {
-    /// Inner products of all `rows` with all `columns`: samples of a set under a label.
+    /// Inner products of all `rows` with all `columns`, samples of a set under a label, and of the rows with some
+    /// `directions` in the layout of the gradients.
     ///
     /// Rows are held in memory in blocks of 512 MiB; columns are differentiated anew for each block.
     ///
@@ -54,20 +57,25 @@ impl<T: Task> Exact<'_, T> {
         &self,
         rows: &[(Set, usize, usize)],
         columns: &[(Set, usize, usize)],
+        directions: &[&[f32]],
     ) -> Result<Products, InfluenceError> {
         let block = (HELD / (4 * self.parameters().max(1))).max(1);
         let mut products = Products {
             columns: columns.len(),
             values: vec![0.0; rows.len() * columns.len()],
+            along: Vec::with_capacity(rows.len()),
             row_lengths: Vec::with_capacity(rows.len()),
             column_lengths: vec![0.0; columns.len()],
         };
         for (nth, rows) in rows.chunks(block).enumerate() {
-            let (held, lengths) = self.matrix(rows)?;
+            let (held, lengths) = self.matrix(rows, |gradient| {
+                let along = directions.iter().map(|d| dot(gradient, d)).collect();
+                products.along.push(along);
+            })?;
             products.row_lengths.extend(lengths);
             let held = held.transpose();
             for (chunk_nth, chunk) in columns.chunks(CHUNK).enumerate() {
-                let (other, lengths) = self.matrix(chunk)?;
+                let (other, lengths) = self.matrix(chunk, |_| ())?;
                 let first = chunk_nth * CHUNK;
                 products.column_lengths[first..first + chunk.len()].copy_from_slice(&lengths);
                 // [chunk, rows]
@@ -89,15 +97,17 @@ impl<T: Task> Exact<'_, T> {
         Ok(products)
     }
 
-    /// Gradients as the rows of a matrix, and their lengths.
+    /// Gradients as the rows of a matrix, and their lengths; `see` is shown each.
     fn matrix(
         &self,
         samples: &[(Set, usize, usize)],
+        mut see: impl FnMut(&[f32]),
     ) -> Result<(Tensor<2>, Vec<f64>), InfluenceError> {
         let mut values = Vec::with_capacity(samples.len() * self.parameters());
         let mut lengths = Vec::with_capacity(samples.len());
         for &(set, index, label) in samples {
             let gradient = self.sample(set, index, label)?;
+            see(&gradient);
             lengths.push(dot(&gradient, &gradient).sqrt());
             values.extend(gradient);
         }

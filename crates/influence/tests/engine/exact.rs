@@ -138,10 +138,11 @@ fn matches(layers: Layers, expected: &Expected) {
         .map(|i| (Set::Training, i, labels.train[i]))
         .collect();
     let columns: Vec<_> = (0..6).map(|j| (Set::Probe, j, labels.probe[j])).collect();
-    let pairs = exact.pairs(&rows, &columns).unwrap();
+    let pairs = exact.pairs(&rows, &columns, &[exact.probe()]).unwrap();
     for i in 0..3 {
         let own = expected.self_influence[i].sqrt();
         close(pairs.row_lengths[i], own, "length");
+        close(pairs.along[i][0], expected.tracin[i], "along the probe");
         for j in 0..6 {
             close(pairs.value(i, j), expected.pairs[i][j], "pairs");
             let cosine = expected.pairs[i][j] / (own * pairs.column_lengths[j]);
