@@ -62,7 +62,7 @@ const SIDE: i32 = 28;
 /// What kept it from its end, in words.
 pub fn run(options: &LeakBench) -> Result<(), String> {
     println!(
-        "| planted | seed | accuracy on training set | nearest is the copy | stands out (.5) | stand-out of copies: least, 5 % | false pairs | largest stand-out of others |"
+        "| planted | seed | accuracy on training set | nearest is the copy | stands out (.8) | stand-out of copies: least, 5 % | false pairs | largest stand-out of others |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     for kind in &options.kind {

@@ -79,7 +79,11 @@ fn measure(cell: &Cell, options: &Options, store: &Store) -> Result<String, Stri
     }
     let stage_one: Vec<f32> = suspects.iter().map(|&i| channel.train[i]).collect();
     let wrong: Vec<bool> = suspects.iter().map(|&i| setup.wrong[i]).collect();
-    let found = verdicts(&confirm.finish(), &stage_one);
+    let chances: Vec<f32> = suspects
+        .iter()
+        .map(|&i| account.wrong_probability[i])
+        .collect();
+    let found = verdicts(&confirm.finish(), (&stage_one, &chances));
     Ok(row(&cell.name(), &stage_one, &found, &wrong))
 }
 

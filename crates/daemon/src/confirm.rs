@@ -283,7 +283,11 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     }
     let confirmation = confirm.finish();
     let stage_one: Vec<f32> = suspects.iter().map(|&i| channel.train[i]).collect();
-    let found = verdicts(&confirmation, &stage_one);
+    let chances: Vec<f32> = suspects
+        .iter()
+        .map(|&i| account.wrong_probability[i])
+        .collect();
+    let found = verdicts(&confirmation, (&stage_one, &chances));
     let mut looks = Vec::with_capacity(suspects.len());
     for (place, stage_two) in confirmation.suspects.iter().enumerate() {
         let verdict = found.suspects[place];

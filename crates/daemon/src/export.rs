@@ -1,6 +1,6 @@
 //! `export`: what to do about a run's suspects, as files that a training or another tool reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::account::Levels;
 use crate::audit::{self, Review, Verdict, log};
+use crate::confirm;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::ScanOptions;
 use crate::results::{self, csv_bytes};
 use crate::runs::state_path;
 use crate::stored::Stored;
+use crate::verdict;
 
 mod reviewed;
 
@@ -45,6 +47,11 @@ pub struct ExportArgs {
     /// Go by the evidence alone, whatever `review` or the page has noted
     #[arg(long)]
     pub ignore_reviews: bool,
+
+    /// Leave out only those suspects that `confirm` has confirmed: fewer right ones among them, which are often the
+    /// hard ones that a model needs
+    #[arg(long)]
+    pub confirmed: bool,
 
     /// What the scans computed, as `watch` was told; --fdr and --alpha may be others
     #[command(flatten)]
@@ -171,7 +178,7 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
     let directory = directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
     let stored = Stored::load::<T>(&labels, &args.scan, &directory, &args.run)?;
     let reviewed = (!args.ignore_reviews).then_some(directory.as_path());
-    let (export, wrong) = gather(
+    let (mut export, mut wrong) = gather(
         task,
         &labels,
         &stored,
@@ -179,6 +186,9 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
         &args.run,
         reviewed,
     )?;
+    if args.confirmed {
+        keep_confirmed(&mut export, &mut wrong, &directory)?;
+    }
     write(&args.out, &export, &labels, &wrong)?;
     let (samples, suspects) = (export.samples, export.suspects.len());
     let kept = export.kept().len();
@@ -199,6 +209,33 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
         });
         println!("reviewed: {}", counts.join(", "));
     }
+    Ok(())
+}
+
+/// Takes suspects that the second look has not confirmed off the list.
+fn keep_confirmed(export: &mut Export, wrong: &mut [f32], state: &Path) -> Result<(), DaemonError> {
+    let results = state_path(state, &export.run);
+    let record = confirm::read(results.parent().unwrap_or(state))?;
+    let record = record.filter(|record| record.fingerprint == export.fingerprint);
+    let Some(record) = record else {
+        let run = &export.run;
+        return Err(DaemonError::Option(format!(
+            "there is no second look at run {run} with this data and these settings; run `confirm {run}` first"
+        )));
+    };
+    let mut confirmed = BTreeSet::new();
+    for look in &record.suspects {
+        if look.verdict == verdict::Verdict::Confirmed {
+            confirmed.insert(look.index);
+        }
+    }
+    // What a person has said counts, whatever gradients say.
+    confirmed.extend(export.reviews.iter().map(|review| review.index));
+    let kept = |suspect: &Relabel| confirmed.contains(&suspect.index);
+    for suspect in export.suspects.iter().filter(|suspect| !kept(suspect)) {
+        wrong[suspect.index] = 0.0;
+    }
+    export.suspects.retain(kept);
     Ok(())
 }
 

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// Exact gradients speak against the label, too.
     Confirmed,
-    /// To exact gradients it looks like a clean sample.
+    /// To exact gradients it looks like a clean sample, and to the first stage like a hard one.
     Cleared,
-    /// Neither.
+    /// Neither, or the stages disagree.
     Undecided,
 }
 
@@ -30,8 +30,13 @@ impl Verdict {
 
 /// p-value up to which a suspect is confirmed.
 const CONFIRMED: f64 = 0.05;
-/// p-value from which it is cleared.
+/// p-value from which it is cleared, if the first stage has its doubts, too.
 const CLEARED: f64 = 0.5;
+/// Chance of being wrong below which the first stage has its doubts: more likely hard than wrong.
+///
+/// Support alone clears the wrong ones: of 432 suspects on CIFAR-10 features with 5 % noise, 428 of them wrong, 11 were
+/// as well supported as the better half of clean samples, and all of them were wrong.
+const DOUBTFUL: f32 = 0.5;
 
 /// The verdict on a suspect, and the figure behind it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,8 +66,9 @@ pub fn score(found: &StageTwo) -> f32 {
     -found.support as f32
 }
 
-/// Verdicts by where a suspect's score lies among those of null samples. `stage_one` are the suspects' scores there.
-pub fn verdicts(confirmation: &Confirmation, stage_one: &[f32]) -> Verdicts {
+/// Verdicts by where a suspect's score lies among those of null samples. Of the first stage it takes the suspects' scores
+/// and their chances of being wrong.
+pub fn verdicts(confirmation: &Confirmation, (stage_one, chances): (&[f32], &[f32])) -> Verdicts {
     let scores: Vec<f32> = confirmation.suspects.iter().map(score).collect();
     let null: Vec<f32> = confirmation.null.iter().map(score).collect();
     let p_values = if null.is_empty() {
@@ -75,7 +81,7 @@ pub fn verdicts(confirmation: &Confirmation, stage_one: &[f32]) -> Verdicts {
         let p_value = p_values.as_ref().map(|p| p[place]);
         let verdict = match p_value {
             Some(p) if p <= CONFIRMED => Verdict::Confirmed,
-            Some(p) if p >= CLEARED => Verdict::Cleared,
+            Some(p) if p >= CLEARED && chances[place] < DOUBTFUL => Verdict::Cleared,
             _ => Verdict::Undecided,
         };
         suspects.push(Found { verdict, p_value });
@@ -86,5 +92,49 @@ pub fn verdicts(confirmation: &Confirmation, stage_one: &[f32]) -> Verdicts {
         suspects,
         scores,
         fused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(support: f64) -> StageTwo {
+        StageTwo {
+            support,
+            ..StageTwo::default()
+        }
+    }
+
+    #[test]
+    fn little_support_confirms_and_much_clears_only_who_is_doubtful() {
+        let confirmation = Confirmation {
+            suspects: [0.1, 0.3, 0.9, 0.9].map(with).to_vec(),
+            // 0.2, 0.21, … 0.59: of 40, the least is above the first suspect.
+            null: (0..40).map(|i| with(0.2 + 0.01 * f64::from(i))).collect(),
+            checkpoints: 1,
+        };
+        let stage_one = [4.0, 3.0, 2.0, 1.0];
+        let found = verdicts(&confirmation, (&stage_one, &[0.9, 0.9, 0.9, 0.4]));
+        let verdicts_of = |found: &Verdicts| -> Vec<Verdict> {
+            found.suspects.iter().map(|f| f.verdict).collect()
+        };
+        use Verdict::{Cleared, Confirmed, Undecided};
+        assert_eq!(
+            verdicts_of(&found),
+            [Confirmed, Undecided, Undecided, Cleared]
+        );
+        // (1 + 0) / 41 and (1 + 11) / 41.
+        let p = |place: usize| found.suspects[place].p_value.unwrap();
+        assert!((p(0) - 1.0 / 41.0).abs() < 1e-9 && (p(1) - 12.0 / 41.0).abs() < 0.026);
+        assert!(found.fused.is_sorted_by(|a, b| a >= b), "{:?}", found.fused);
+        // Without anything to compare with, nothing is said.
+        let alone = Confirmation {
+            null: Vec::new(),
+            ..confirmation
+        };
+        let alone = verdicts(&alone, (&stage_one, &[0.4; 4]));
+        assert_eq!(verdicts_of(&alone), [Undecided; 4]);
+        assert!(alone.suspects.iter().all(|f| f.p_value.is_none()));
     }
 }

@@ -12,7 +12,7 @@ use crate::follow::{self, Follower};
 use crate::options::Options;
 use crate::report;
 use crate::retrain;
-use crate::sidecar::{Sidecar, metric};
+use crate::sidecar::{self, Sidecar, metric};
 use crate::train::{self, Training};
 use quickstart::data::{Files, Source};
 use quickstart::noise;
@@ -120,6 +120,12 @@ pub fn run(options: &Options) -> Result<bool, String> {
         retrained.as_ref(),
         &work.join("suspects.png"),
     )?;
+    // Without a scan there is nothing to report; the table says so.
+    let page = sidecar::command("report", &[RUN], &task_arguments(&stock, &work));
+    let page = page.map(|()| work.join("state/runs").join(RUN).join("report/report.html"));
+    if let Ok(page) = page {
+        say!("report:   {}", page.display());
+    }
     if let Some(error) = failed {
         return Err(error);
     }

@@ -106,7 +106,7 @@ pub fn write(
     }
     say!("suspects: {}", list.display());
     say!("picture:  {}", picture.display());
-    say!("report:   {}", summary.display());
+    say!("summary:  {}", summary.display());
     Ok(())
 }
 

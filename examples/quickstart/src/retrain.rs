@@ -1,7 +1,6 @@
 //! `--retrain`: training again without the suspects, and what that is worth on test samples that nobody has seen.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 
 use burn::data::dataloader::batcher::Batcher;
@@ -11,6 +10,7 @@ use mirrorwatch::cleaned::{relabelled, without_suspects};
 use mirrorwatch::stock::{IdxTask, Net, Sample, SampleBatcher, Samples, StockArgs};
 use serde::Serialize;
 
+use crate::sidecar;
 use crate::train::Training;
 
 /// From this chance of being wrong on a suspect gets its suggested label.
@@ -31,7 +31,7 @@ pub struct Retrained {
     pub accuracy_relabelled: f64,
 }
 
-/// Exports the suspects, trains again both ways, and prints how good the three models are.
+/// Confirms and exports the suspects, trains again both ways, and prints how good the three models are.
 ///
 /// `first` is the model of the training that the suspects were found in.
 ///
@@ -48,17 +48,14 @@ pub fn run(
 ) -> Result<Retrained, String> {
     let test = test_samples(stock)?;
     let export = work.join("export");
-    let mut command = Command::new(std::env::current_exe().map_err(|e| e.to_string())?);
-    command
-        .args(["sidecar", "export", run])
-        .args(task_arguments)
-        .arg("--out")
-        .arg(&export);
-    let output = command.output().map_err(|e| e.to_string())?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("cannot export the suspects: {}", said.trim()));
-    }
+    say!("\nlooking a second time at the suspects, by exact gradients");
+    sidecar::command("confirm", &[run], task_arguments)?;
+    let out = export.display().to_string();
+    sidecar::command(
+        "export",
+        &[run, "--confirmed", "--out", &out],
+        task_arguments,
+    )?;
     let file = export.join("export.json");
     let samples = training.task.train_samples();
     let clean = without_suspects(samples.clone(), &file).map_err(|e| e.to_string())?;
@@ -67,7 +64,7 @@ pub fn run(
     let kept = clean.len();
 
     say!(
-        "\ntraining again without {} samples that look wrong, then with their suggested labels",
+        "training again without {} samples that were confirmed to be wrong, then with their suggested labels",
         training.task.train_samples().len() - kept
     );
     let artifacts = |name: &str| work.join("artifacts").join(name);

@@ -125,6 +125,31 @@ fn last_words(log: &Path) -> String {
     last.strip_prefix("error: ").unwrap_or(last).to_string()
 }
 
+/// Runs this very program as a sidecar's `command` to its end.
+///
+/// # Errors
+///
+/// What it said when it failed.
+pub fn command(command: &str, arguments: &[&str], task: &[String]) -> Result<(), String> {
+    let output = std::env::current_exe()
+        .and_then(|program| {
+            Command::new(program)
+                .args(["sidecar", command])
+                .args(arguments)
+                .args(task)
+                .output()
+        })
+        .map_err(|error| format!("cannot start the sidecar's command {command}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!(
+        "the sidecar's command {command} failed: {}",
+        said.trim()
+    ))
+}
+
 /// The value of a metric in Prometheus' text format, summed over its label sets.
 pub fn metric(text: &str, name: &str) -> f64 {
     let mut sum = 0.0;

@@ -266,7 +266,7 @@ fn stage_two(record: &ConfirmRecord) -> StageTwo {
         (
             "verdicts by".to_string(),
             format!(
-                "support of the nearest probe samples, against {} trusted samples: confirmed up to p .05, cleared from p .5",
+                "support of the nearest probe samples, against {} trusted samples: confirmed up to p .05, cleared from p .5 where the first stage has its doubts, too",
                 record.null_samples
             ),
         ),
