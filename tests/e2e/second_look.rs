@@ -175,8 +175,8 @@ fn without_checkpoints_or_evidence_confirm_says_so() {
 
 /// Puts copies of probe samples in the place of the first training samples that are not trusted; which is whose.
 fn leak(place: &Place, copies: usize) -> Vec<(usize, usize)> {
-    let train = read_features(&place.data.file("train-features")).unwrap();
-    let probe = read_features(&place.data.file("t10k-features")).unwrap();
+    let train = read_features(place.data.file("train-features")).unwrap();
+    let probe = read_features(place.data.file("t10k-features")).unwrap();
     let Values::F32(values) = train.data() else {
         panic!("floats became bytes");
     };
@@ -189,7 +189,7 @@ fn leak(place: &Place, copies: usize) -> Vec<(usize, usize)> {
         pairs.push((from, to));
     }
     let train = Features::new(train.shape().to_vec(), Values::F32(values)).unwrap();
-    write_features(&place.data.file("train-features"), &train, Packing::Plain).unwrap();
+    write_features(place.data.file("train-features"), &train, Packing::Plain).unwrap();
     pairs
 }
 

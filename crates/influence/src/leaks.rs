@@ -81,8 +81,7 @@ pub struct Pair {
 
 /// Work of [`leaks`] in samples passed, for progress bars; more with views.
 pub fn work(labels: &Labels, probes: usize, options: &LeakOptions) -> usize {
-    let sweeps = (options.sketches + 1) * (labels.train.len() + probes);
-    sweeps
+    (options.sketches + 1) * (labels.train.len() + probes)
 }
 
 /// Training samples that the general effect of a step is measured on.
