@@ -13,6 +13,7 @@ mod golden;
 mod labels;
 mod load;
 mod nets;
+mod second_look;
 mod sweeps;
 mod unchanged;
 mod weights;

@@ -376,3 +376,19 @@ impl Task for IdxTask {
             .unwrap_or_else(|| class.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shifted;
+
+    #[test]
+    fn an_image_moves_and_black_comes_in() {
+        // Two rows of three pixels.
+        let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let moved = |by| shifted(&image, (2, 3), by, -9.0);
+        assert_eq!(moved((0, 0)), image);
+        assert_eq!(moved((0, 1)), [-9.0, 1.0, 2.0, -9.0, 4.0, 5.0]);
+        assert_eq!(moved((-1, -2)), [6.0, -9.0, -9.0, -9.0, -9.0, -9.0]);
+        assert_eq!(moved((2, 0)), [-9.0; 6]);
+    }
+}
