@@ -48,8 +48,7 @@ pub struct ExportArgs {
     #[arg(long)]
     pub ignore_reviews: bool,
 
-    /// Leave out only those suspects that `confirm` has confirmed: fewer right ones among them, which are often the
-    /// hard ones that a model needs
+    /// Leave out only those suspects that `confirm` has confirmed: fewer right ones among them, and fewer wrong ones
     #[arg(long)]
     pub confirmed: bool,
 

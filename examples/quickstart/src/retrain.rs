@@ -31,7 +31,7 @@ pub struct Retrained {
     pub accuracy_relabelled: f64,
 }
 
-/// Confirms and exports the suspects, trains again both ways, and prints how good the three models are.
+/// Exports the suspects, trains again both ways, and prints how good the three models are.
 ///
 /// `first` is the model of the training that the suspects were found in.
 ///
@@ -48,14 +48,8 @@ pub fn run(
 ) -> Result<Retrained, String> {
     let test = test_samples(stock)?;
     let export = work.join("export");
-    say!("\nlooking a second time at the suspects, by exact gradients");
-    sidecar::command("confirm", &[run], task_arguments)?;
     let out = export.display().to_string();
-    sidecar::command(
-        "export",
-        &[run, "--confirmed", "--out", &out],
-        task_arguments,
-    )?;
+    sidecar::command("export", &[run, "--out", &out], task_arguments)?;
     let file = export.join("export.json");
     let samples = training.task.train_samples();
     let clean = without_suspects(samples.clone(), &file).map_err(|e| e.to_string())?;
@@ -64,7 +58,7 @@ pub fn run(
     let kept = clean.len();
 
     say!(
-        "training again without {} samples that were confirmed to be wrong, then with their suggested labels",
+        "\ntraining again without {} samples that look wrong, then with their suggested labels",
         training.task.train_samples().len() - kept
     );
     let artifacts = |name: &str| work.join("artifacts").join(name);
