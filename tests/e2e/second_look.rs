@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use mirrorwatch::daemon::confirm::ConfirmRecord;
+use mirrorwatch::daemon::export::Export;
 use mirrorwatch::daemon::leaks::LeakRecord;
 use mirrorwatch::daemon::verdict::Verdict;
 use mirrorwatch::idx::{
@@ -94,6 +95,13 @@ fn verify_says_yes_and_no_where_the_probe_is_shuffled() {
 #[test]
 fn confirm_looks_at_every_suspect_and_says_why() {
     let place = scanned(3);
+    let out = place.at("export");
+    let confirmed_only = ["--confirmed", "--out", out.to_str().unwrap()];
+    assert_refused(
+        about_run(&place, "export", &confirmed_only),
+        place.path(),
+        &["there is no second look at run r", "run `confirm r` first"],
+    );
     let told = run(about_run(&place, "confirm", &[]), place.path()).expect(0);
     let results = place.at("state").join("runs/r");
     let text = fs::read_to_string(results.join("confirm.json")).unwrap();
@@ -136,6 +144,15 @@ fn confirm_looks_at_every_suspect_and_says_why() {
     );
     let rows = fs::read_to_string(results.join("confirm.csv")).unwrap();
     assert_eq!(rows.lines().count(), 1 + record.suspects.len());
+
+    // What is exported as confirmed is what was confirmed.
+    run(about_run(&place, "export", &confirmed_only), place.path()).expect(0);
+    let exported = Export::read(&out.join("export.json")).unwrap();
+    let mut left_out: Vec<usize> = exported.suspects.iter().map(|s| s.index).collect();
+    let mut indices: Vec<usize> = confirmed.iter().map(|s| s.index).collect();
+    left_out.sort_unstable();
+    indices.sort_unstable();
+    assert_eq!(left_out, indices);
 
     // All layers, one checkpoint, few suspects.
     let few = [
