@@ -338,7 +338,7 @@ fn text(verdict: &Verdict, planted: &Planted) -> String {
     } else if !verdict.first_order.holds {
         "no: forward changes are not what gradients say at any step length; the model may not be smooth here or may compute in low precision\n"
     } else {
-        "no: groups that matter to the probe are not those that the probe matters to; take more --retrain-samples or --retrain-epochs, and if it stays so, trust `confirm` rather than counts\n"
+        "no: groups that matter to the probe are not clearly those that the probe matters to; a model that has memorised hardly answers to what it lacks: take an earlier checkpoint, or --retrain-from fresh with more --retrain-epochs. Counts keep their guarantee, which is the null's\n"
     });
     text
 }
