@@ -37,7 +37,8 @@ use sketch::{Near, Sketch, nearest};
 /// How leaked samples are looked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeakOptions {
-    /// Random changes of the weights in the sketch; each costs a sweep of both sets.
+    /// Random changes of the weights in the sketch; each costs a sweep of both sets, and twice 4 K bytes of memory a
+    /// sample for K classes.
     pub sketches: usize,
     /// Nearest training samples of a probe sample; the last one says how near samples are that are no copies.
     pub candidates: usize,

@@ -479,3 +479,7 @@ fn sentence(text: &str) -> String {
         None => String::new(),
     }
 }
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;
