@@ -187,59 +187,29 @@ where
                 Err(error) => fail(&error),
             }
         }
-        Command::Scan { task, scan } => {
-            set_up_log(LogFormat::Text);
-            set_up_threads(scan.scan.threads);
-            match build(task) {
-                Ok(task) => report(once::run(&task, &scan).map(|()| true)),
-                Err(error) => fail(&error),
-            }
-        }
-        Command::Verify { task, verify } => {
-            set_up_log(LogFormat::Text);
-            set_up_threads(verify.scan.threads);
-            match build(task) {
-                Ok(task) => report(verify::run(&task, &verify)),
-                Err(error) => fail(&error),
-            }
-        }
+        Command::Scan { task, scan } => with_task(build, task, scan.scan.threads, |task| {
+            once::run(task, &scan).map(|()| true)
+        }),
+        Command::Verify { task, verify } => with_task(build, task, verify.scan.threads, |task| {
+            verify::run(task, &verify)
+        }),
         Command::Confirm { task, confirm } => {
-            set_up_log(LogFormat::Text);
-            set_up_threads(confirm.scan.threads);
-            match build(task) {
-                Ok(task) => report(confirm::run(&task, &confirm).map(|()| true)),
-                Err(error) => fail(&error),
-            }
+            with_task(build, task, confirm.scan.threads, |task| {
+                confirm::run(task, &confirm).map(|()| true)
+            })
         }
-        Command::Report { task, report: args } => {
-            set_up_log(LogFormat::Text);
-            match build(task) {
-                Ok(task) => report(whole::run(&task, &args).map(|()| true)),
-                Err(error) => fail(&error),
-            }
-        }
-        Command::Leaks { task, leaks } => {
-            set_up_log(LogFormat::Text);
-            set_up_threads(leaks.scan.threads);
-            match build(task) {
-                Ok(task) => report(leaks::run(&task, &leaks)),
-                Err(error) => fail(&error),
-            }
-        }
-        Command::Export { task, export } => {
-            set_up_log(LogFormat::Text);
-            match build(task) {
-                Ok(task) => report(export::run(&task, &export).map(|()| true)),
-                Err(error) => fail(&error),
-            }
-        }
-        Command::Review { task, review } => {
-            set_up_log(LogFormat::Text);
-            match build(task) {
-                Ok(task) => report(review::run(&task, &review)),
-                Err(error) => fail(&error),
-            }
-        }
+        Command::Report { task, report } => with_task(build, task, report.scan.threads, |task| {
+            whole::run(task, &report).map(|()| true)
+        }),
+        Command::Leaks { task, leaks } => with_task(build, task, leaks.scan.threads, |task| {
+            leaks::run(task, &leaks)
+        }),
+        Command::Export { task, export } => with_task(build, task, export.scan.threads, |task| {
+            export::run(task, &export).map(|()| true)
+        }),
+        Command::Review { task, review } => with_task(build, task, review.scan.threads, |task| {
+            review::run(task, &review)
+        }),
         Command::Status(args) => report(status::run(&args)),
         Command::Completions { shell } => {
             let mut command = Cli::<A>::command();
@@ -248,6 +218,21 @@ where
             ExitCode::SUCCESS
         }
         Command::Man { directory } => report(manual(Cli::<A>::command(), &directory)),
+    }
+}
+
+/// Builds the task, does one thing with it, and says how that went.
+fn with_task<A, T, E: std::fmt::Display>(
+    build: impl FnOnce(A) -> Result<T, E>,
+    options: A,
+    threads: usize,
+    act: impl FnOnce(&T) -> Result<bool, DaemonError>,
+) -> ExitCode {
+    set_up_log(LogFormat::Text);
+    set_up_threads(threads);
+    match build(options) {
+        Ok(task) => report(act(&task)),
+        Err(error) => fail(&error),
     }
 }
 
