@@ -43,6 +43,10 @@ pub struct LeakBench {
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub copies: usize,
 
+    /// Pixels that the search allows for; copies are shifted by up to 2 whatever this says
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub leak_shift: u32,
+
     /// What is planted; may be repeated
     #[arg(long, value_name = "KIND", default_values = ["none", "exact", "shifted"], value_parser = ["none", "exact", "shifted"])]
     pub kind: Vec<String>,
@@ -79,7 +83,7 @@ fn measure(kind: &str, seed: u64, options: &LeakBench) -> Result<(), String> {
     let (mut train, probe) = deal(&source, &cell)?;
     let partners = plant(kind, seed, options.copies, &mut train, &probe)?;
     let work = std::env::temp_dir().join(format!("mirrorwatch-leaks-{}", std::process::id()));
-    let task = open(&work, &train, &probe, &cell);
+    let task = open(&work, (&train, &probe), &cell, options.leak_shift);
     // What cannot be removed does no harm.
     let _ = std::fs::remove_dir_all(&work);
     let task = task?;
@@ -168,7 +172,12 @@ fn cell(seed: u64, train: usize) -> Result<Cell, String> {
         .ok_or_else(|| "there is no Fashion-MNIST in the grid".to_string())
 }
 
-fn open(work: &Path, train: &Part, probe: &Part, cell: &Cell) -> Result<IdxTask, String> {
+fn open(
+    work: &Path,
+    (train, probe): (&Part, &Part),
+    cell: &Cell,
+    leak_shift: u32,
+) -> Result<IdxTask, String> {
     std::fs::create_dir_all(work)
         .map_err(|error| format!("cannot make {}: {error}", work.display()))?;
     write(work, "train", train, &train.labels)?;
@@ -176,6 +185,7 @@ fn open(work: &Path, train: &Part, probe: &Part, cell: &Cell) -> Result<IdxTask,
     let mut stock = defaults(work);
     stock.model = cell.dataset.architecture;
     stock.probe = usize::MAX;
+    stock.leak_shift = leak_shift;
     IdxTask::open(&stock).map_err(|error| error.to_string())
 }
 
