@@ -17,7 +17,7 @@ use crate::checkpoints::{self, Opened};
 use crate::error::DaemonError;
 use crate::once::print;
 use crate::options::ScanOptions;
-use crate::results::{csv_bytes, json_bytes};
+use crate::results::{csv_bytes, json_bytes, read_record};
 use crate::runs::state_path;
 use crate::stored::Stored;
 use crate::verdict::{Verdict, verdicts};
@@ -336,25 +336,11 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
 /// A file that cannot be read or is of another version.
 pub fn read(results: &Path) -> Result<Option<ConfirmRecord>, DaemonError> {
     let path = results.join("confirm.json");
-    let failed = |message: String| DaemonError::Read {
-        path: path.clone(),
-        message,
-    };
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error.to_string())),
-    };
-    let record: ConfirmRecord =
-        serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-    if record.schema == CONFIRM_SCHEMA {
-        Ok(Some(record))
-    } else {
-        let schema = record.schema;
-        Err(failed(format!(
-            "its schema is {schema}, {CONFIRM_SCHEMA} is known; confirm again with this version"
-        )))
+    if !path.exists() {
+        return Ok(None);
     }
+    let schema = |record: &ConfirmRecord| record.schema;
+    read_record(&path, schema, CONFIRM_SCHEMA, "confirm again").map(Some)
 }
 
 /// The suspects, most suspicious first; at most `amount`, unless that is 0.

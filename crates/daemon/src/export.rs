@@ -127,25 +127,15 @@ impl Export {
     ///
     /// A file that cannot be read, is none, or is of another version.
     pub fn read(path: &Path) -> Result<Self, DaemonError> {
-        let failed = |message: String| DaemonError::Read {
-            path: path.to_path_buf(),
-            message,
-        };
-        let text = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
         let export: Self =
-            serde_json::from_slice(&text).map_err(|error| failed(error.to_string()))?;
-        if export.schema != EXPORT_SCHEMA {
-            let schema = export.schema;
-            return Err(failed(format!(
-                "its schema is {schema}, {EXPORT_SCHEMA} is known; export again with this version"
-            )));
-        }
+            results::read_record(path, |e: &Self| e.schema, EXPORT_SCHEMA, "export again")?;
         // Whoever applies it takes them for positions.
         if let Some(beyond) = export.wrong().find(|s| s.index >= export.samples) {
             let (index, samples) = (beyond.index, export.samples);
-            return Err(failed(format!(
-                "suspect {index} is none of {samples} samples"
-            )));
+            return Err(DaemonError::Read {
+                path: path.to_path_buf(),
+                message: format!("suspect {index} is none of {samples} samples"),
+            });
         }
         Ok(export)
     }

@@ -18,7 +18,7 @@ use crate::checkpoints;
 use crate::error::DaemonError;
 use crate::once::print;
 use crate::options::ScanOptions;
-use crate::results::json_bytes;
+use crate::results::{json_bytes, read_record};
 
 /// Version of [`LeakRecord`] as JSON.
 pub const LEAKS_SCHEMA: u32 = 1;
@@ -196,21 +196,8 @@ pub fn look<T: Task>(
 ///
 /// A file that cannot be read, is none, or is of another version.
 pub fn read(path: &Path) -> Result<LeakRecord, DaemonError> {
-    let failed = |message: String| DaemonError::Read {
-        path: path.to_path_buf(),
-        message,
-    };
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let record: LeakRecord =
-        serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-    if record.schema == LEAKS_SCHEMA {
-        Ok(record)
-    } else {
-        let schema = record.schema;
-        Err(failed(format!(
-            "its schema is {schema}, {LEAKS_SCHEMA} is known; look for leaks again with this version"
-        )))
-    }
+    let schema = |record: &LeakRecord| record.schema;
+    read_record(path, schema, LEAKS_SCHEMA, "look for leaks again")
 }
 
 /// `amount` of the probe samples, or all of them for 0, ascending.

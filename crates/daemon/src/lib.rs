@@ -31,6 +31,7 @@ mod cli;
 mod client;
 pub mod confirm;
 mod daemon;
+mod digest;
 mod error;
 pub mod evidence;
 pub mod export;

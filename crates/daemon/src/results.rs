@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::{Labels, Task};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
@@ -203,6 +204,33 @@ pub fn read_suspects(paths: &Paths) -> Result<Vec<Suspect>, DaemonError> {
         suspects.push(suspect.map_err(|error| failed(format!("line {}: {error}", number + 1)))?);
     }
     Ok(suspects)
+}
+
+/// Reads a JSON record whose `schema` must be `known`; `again` says what to do about another one.
+///
+/// # Errors
+///
+/// A file that cannot be read, is none, or is of another version.
+pub(crate) fn read_record<R: DeserializeOwned>(
+    path: &Path,
+    schema: fn(&R) -> u32,
+    known: u32,
+    again: &str,
+) -> Result<R, DaemonError> {
+    let failed = |message: String| DaemonError::Read {
+        path: path.to_path_buf(),
+        message,
+    };
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let record: R = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+    let found = schema(&record);
+    if found == known {
+        Ok(record)
+    } else {
+        Err(failed(format!(
+            "its schema is {found}, {known} is known; {again} with this version"
+        )))
+    }
 }
 
 /// The scores of all samples.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mirrorwatch_influence::{Estimator, Labels};
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::hub::Hub;
 use crate::leaks::{self, LeakRecord};
 use crate::results::{self, Paths, Suspect};
@@ -214,9 +215,5 @@ pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed
     for estimator in estimators {
         put(&estimator.to_string(), &[]);
     }
-    let mut text = String::with_capacity(64);
-    for byte in hash.finalize() {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    hex(&hash.finalize())
 }

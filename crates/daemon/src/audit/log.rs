@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::{REVIEW_SCHEMA, Review};
+use crate::digest::hex;
 use crate::error::DaemonError;
 use crate::hub::now;
 
@@ -202,11 +203,7 @@ fn unreadable(path: &Path, message: &str) -> DaemonError {
 
 /// SHA-256 in lower-case hexadecimal.
 fn hash(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

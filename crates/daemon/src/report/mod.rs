@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::api::png;
 use crate::audit::{self, Review, Verdict, log};
 use crate::confirm::{self, ConfirmRecord, NeighbourRecord, SecondLook};
+use crate::digest::hex;
 use crate::error::DaemonError;
 use crate::export::{self, gather};
 use crate::hub::now;
@@ -288,8 +289,9 @@ fn stage_two(record: &ConfirmRecord) -> StageTwo {
     }
     StageTwo {
         sentence: format!(
-            "of {} suspects {} are confirmed by exact gradients, {} are cleared and {} undecided.",
+            "of {} suspects at epoch {}, {} are confirmed by exact gradients, {} are cleared and {} undecided.",
             record.suspects.len(),
+            record.epoch,
             record.confirmed,
             record.cleared,
             record.undecided
@@ -363,14 +365,6 @@ fn hash_of_pictures<T: Task>(task: &T) -> Option<String> {
         hash.update(&task.preview(&data.get(index).ok()?)?.grey);
     }
     Some(hex(&hash.finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
 }
 
 fn scanned(state: &RunState) -> Vec<(u64, u64, String)> {

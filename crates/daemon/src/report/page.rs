@@ -26,7 +26,7 @@ pub struct Report {
     pub class_names: Vec<String>,
     /// Suspects that are shown, most suspicious first.
     pub cards: Vec<Card>,
-    /// What stage two says of all suspects; none when `confirm` was not run on this checkpoint.
+    /// What stage two says of all suspects; none when `confirm` was not run with this data and these settings.
     pub stage_two: Option<StageTwo>,
     /// Leaked samples; none when `leaks` was not run.
     pub leaks: Option<LeakRecord>,

@@ -87,7 +87,7 @@ pub struct Confirm<'a> {
     candidates: Vec<usize>,
     curvature: Vec<usize>,
     sums: Vec<StageTwo>,
-    /// Sums of cosines, judged samples × probe samples.
+    /// Sums of cosines, suspects × probe samples.
     against: Vec<f64>,
     /// Sums of cosines, suspects × candidates.
     support: Vec<f64>,
@@ -134,7 +134,7 @@ impl<'a> Confirm<'a> {
             labels,
             options,
             suspects: suspects.len(),
-            against: vec![0.0; judged.len() * labels.probe.len()],
+            against: vec![0.0; suspects.len() * labels.probe.len()],
             support: vec![0.0; suspects.len() * candidates.len()],
             judged,
             candidates,
@@ -194,8 +194,10 @@ impl<'a> Confirm<'a> {
         let (probe, candidates) = (self.labels.probe.len(), self.candidates.len());
         for row in 0..self.judged.len() {
             let cosines: Vec<f64> = (0..probe).map(|j| products.cosine(row, j)).collect();
-            for (sum, cosine) in self.against[row * probe..].iter_mut().zip(&cosines) {
-                *sum += cosine;
+            if row < self.suspects {
+                for (sum, cosine) in self.against[row * probe..].iter_mut().zip(&cosines) {
+                    *sum += cosine;
+                }
             }
             self.sums[row].support += support(cosines, self.options.nearest);
         }
