@@ -181,7 +181,7 @@ pub fn watch(
             (&mut all, &scanned),
         ] {
             evidence
-                .add(scan, epoch as u64, setup.labels.classes)
+                .add(scan, epoch as u64, &setup.labels)
                 .map_err(|error| error.to_string())?;
         }
         let moment = Moment {

@@ -46,6 +46,16 @@ pub enum CheckpointError {
         /// How it differs.
         detail: String,
     },
+    /// File names cannot be recognised by this pattern.
+    #[error(
+        "{pattern:?} is no pattern for checkpoint files, {problem}: write something like model-{{epoch}}"
+    )]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The file is above a cap on sizes.
     #[error("{} takes {bytes} bytes where {limit} are allowed: raise the limit if the file is right", .path.display())]
     TooLarge {
@@ -140,6 +150,7 @@ impl CheckpointError {
     pub fn reason(&self) -> &'static str {
         match self {
             CheckpointError::RunName { .. } => "run_name",
+            CheckpointError::Pattern { .. } => "pattern",
             CheckpointError::Vanished { .. } => "vanished",
             CheckpointError::Truncated { .. } => "truncated",
             CheckpointError::Corrupt { .. } => "corrupt",

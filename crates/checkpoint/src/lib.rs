@@ -36,9 +36,12 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Trainings without a hook write files of their own, with no manifest: see [`Artifacts`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod artifacts;
 mod atomic;
 mod digest;
 mod error;
@@ -50,6 +53,7 @@ mod retain;
 mod spool;
 mod writer;
 
+pub use artifacts::{ArtifactFile, Artifacts, Taken, UNHOOKED};
 pub use atomic::{remove_abandoned, write_atomic};
 pub use error::CheckpointError;
 pub use manifest::{Key, Manifest, Parameter, RunStatus, Snapshot, Weights};
@@ -63,6 +67,9 @@ pub const SCHEMA: u32 = 1;
 
 /// The format of weights that the training hook writes, as named in a manifest.
 pub const BURNPACK: &str = "burnpack";
+
+/// The other format that is read: of PyTorch and many others.
+pub const SAFETENSORS: &str = "safetensors";
 
 /// The largest manifest or status file that is written or read: 1 MiB.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;

@@ -23,7 +23,7 @@ pub struct Snapshot {
 }
 
 /// One published checkpoint. Fields that this build does not know are ignored when reading.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the protocol, [`SCHEMA`](crate::SCHEMA).
     pub schema: u32,
@@ -53,11 +53,11 @@ pub struct Manifest {
 }
 
 /// The weights of a checkpoint, opaque to this crate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights {
     /// File name, in the directory of the manifest.
     pub file: String,
-    /// Format of the bytes, normally [`BURNPACK`](crate::BURNPACK). Whether it can be read is for
+    /// Format of the bytes: [`BURNPACK`](crate::BURNPACK) or [`SAFETENSORS`](crate::SAFETENSORS). Whether it can be read is for
     /// whoever loads the weights to decide.
     pub format: String,
     /// Length in bytes.

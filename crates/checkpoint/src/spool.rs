@@ -23,6 +23,12 @@ use crate::{CheckpointError, Found, Key, Manifest};
 pub struct Spooled {
     key: Key,
     manifest: Manifest,
+    link: Link,
+}
+
+/// A file in the spool directory, removed from there when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Link {
     /// Named in messages, as it is what a person can look at.
     source: PathBuf,
     path: PathBuf,
@@ -67,18 +73,88 @@ pub fn spool(
         step: found.manifest.step,
     };
     let name = temporary_name(&stem.weights_name(&weights.sha256));
-    let path = spool_dir.as_ref().join(name);
-    let spooled = Spooled {
-        key: found.key(),
-        manifest: found.manifest.clone(),
+    let link = Link {
+        path: spool_dir.as_ref().join(name),
         source,
-        path,
         removed: false,
     };
-    spooled.link_or_copy()?;
+    link.link_or_copy(weights.bytes)?;
     // Once more: between check and link the name may have come to mean another file.
-    check_file(&spooled.path, &spooled.source, weights.bytes)?;
-    Ok(spooled)
+    check_file(&link.path, &link.source, weights.bytes)?;
+    Ok(link.into_spooled(found.key(), found.manifest.clone()))
+}
+
+impl Link {
+    /// Brings a plain file of unknown content into a private directory.
+    pub(crate) fn take(
+        source: &Path,
+        spool_dir: &Path,
+        max_bytes: u64,
+    ) -> Result<Self, CheckpointError> {
+        check_plain(source, source)?;
+        create_private(spool_dir)?;
+        let link = Self {
+            path: spool_dir.join(temporary_name("taken")),
+            source: source.to_path_buf(),
+            removed: false,
+        };
+        link.link_or_copy(max_bytes)?;
+        check_plain(&link.path, &link.source)?;
+        Ok(link)
+    }
+
+    /// The file in the spool directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn into_spooled(self, key: Key, manifest: Manifest) -> Spooled {
+        Spooled {
+            key,
+            manifest,
+            link: self,
+        }
+    }
+
+    /// At most `bytes` and one more are copied where there can be no link.
+    fn link_or_copy(&self, bytes: u64) -> Result<(), CheckpointError> {
+        match fs::hard_link(&self.source, &self.path) {
+            Ok(()) => Ok(()),
+            // The spool directory is there, so it is the weights that are not.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                Err(CheckpointError::reading(&self.source, e))
+            }
+            Err(_) => self.copy(bytes),
+        }
+    }
+
+    fn copy(&self, bytes: u64) -> Result<(), CheckpointError> {
+        let from = File::open(&self.source)
+            .map_err(|source| CheckpointError::reading(&self.source, source))?;
+        let mut to = File::create_new(&self.path)
+            .map_err(|source| CheckpointError::writing(&self.path, source))?;
+        // One byte more than expected is enough to see that the file is too long.
+        let mut from = from.take(bytes.saturating_add(1));
+        match io::copy(&mut from, &mut to) {
+            Ok(_) => Ok(()),
+            Err(e) => match CheckpointError::writing(&self.path, e) {
+                // Which side failed is not known; a full disk is always the spool's.
+                CheckpointError::Unwritable { source, .. } => {
+                    Err(CheckpointError::reading(&self.source, source))
+                }
+                full => Err(full),
+            },
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.removed {
+            // Nobody is left to tell; `remove_abandoned` gets it at the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Spooled {
@@ -94,7 +170,7 @@ impl Spooled {
 
     /// The weights in the spool directory.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.link.path
     }
 
     /// Reads the weights, once, and returns them only if they are what was published.
@@ -105,21 +181,21 @@ impl Spooled {
     /// the published file; [`CheckpointError::Unreadable`]; [`CheckpointError::Vanished`] if someone
     /// has emptied the spool directory.
     pub fn read_verified(&self) -> Result<Vec<u8>, CheckpointError> {
-        let failed = |source| CheckpointError::reading(&self.path, source);
+        let failed = |source| CheckpointError::reading(&self.link.path, source);
         let expected = self.manifest.weights.bytes;
         // Before memory is taken for as many bytes as the manifest claims.
-        check_file(&self.path, &self.source, expected)?;
-        let file = File::open(&self.path).map_err(failed)?;
+        check_file(&self.link.path, &self.link.source, expected)?;
+        let file = File::open(&self.link.path).map_err(failed)?;
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
         file.take(expected.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(failed)?;
-        check_length(&self.source, expected, bytes.len() as u64)?;
+        check_length(&self.link.source, expected, bytes.len() as u64)?;
         let actual = sha256_hex(&bytes);
         if actual != self.manifest.weights.sha256 {
             let expected = &self.manifest.weights.sha256;
             return Err(CheckpointError::Corrupt {
-                path: self.source.clone(),
+                path: self.link.source.clone(),
                 detail: format!("its sha256 is {actual} where {expected} was published"),
             });
         }
@@ -132,57 +208,24 @@ impl Spooled {
     ///
     /// [`CheckpointError::Unwritable`].
     pub fn remove(mut self) -> Result<(), CheckpointError> {
-        self.removed = true;
-        match fs::remove_file(&self.path) {
+        self.link.removed = true;
+        match fs::remove_file(&self.link.path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(CheckpointError::writing(&self.path, e))
+                Err(CheckpointError::writing(&self.link.path, e))
             }
             _ => Ok(()),
-        }
-    }
-
-    fn link_or_copy(&self) -> Result<(), CheckpointError> {
-        match fs::hard_link(&self.source, &self.path) {
-            Ok(()) => Ok(()),
-            // The spool directory is there, so it is the weights that are not.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                Err(CheckpointError::reading(&self.source, e))
-            }
-            Err(_) => self.copy(),
-        }
-    }
-
-    fn copy(&self) -> Result<(), CheckpointError> {
-        let from = File::open(&self.source)
-            .map_err(|source| CheckpointError::reading(&self.source, source))?;
-        let mut to = File::create_new(&self.path)
-            .map_err(|source| CheckpointError::writing(&self.path, source))?;
-        // One byte more than expected is enough to see that the file is too long.
-        let mut from = from.take(self.manifest.weights.bytes.saturating_add(1));
-        match io::copy(&mut from, &mut to) {
-            Ok(_) => Ok(()),
-            Err(e) => match CheckpointError::writing(&self.path, e) {
-                // Which side failed is not known; a full disk is always the spool's.
-                CheckpointError::Unwritable { source, .. } => {
-                    Err(CheckpointError::reading(&self.source, source))
-                }
-                full => Err(full),
-            },
-        }
-    }
-}
-
-impl Drop for Spooled {
-    fn drop(&mut self) {
-        if !self.removed {
-            // Nobody is left to tell; `remove_abandoned` gets it at the next start.
-            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// Makes sure that `path` is a plain file of the right length; errors name `shown`.
 fn check_file(path: &Path, shown: &Path, expected: u64) -> Result<(), CheckpointError> {
+    let actual = check_plain(path, shown)?;
+    check_length(shown, expected, actual)
+}
+
+/// Makes sure that `path` is a plain file, and tells its length; errors name `shown`.
+fn check_plain(path: &Path, shown: &Path) -> Result<u64, CheckpointError> {
     let metadata =
         fs::symlink_metadata(path).map_err(|source| CheckpointError::reading(path, source))?;
     if metadata.is_symlink() {
@@ -194,7 +237,7 @@ fn check_file(path: &Path, shown: &Path, expected: u64) -> Result<(), Checkpoint
             "it is not a plain file",
         ));
     }
-    check_length(shown, expected, metadata.len())
+    Ok(metadata.len())
 }
 
 fn check_length(path: &Path, expected: u64, actual: u64) -> Result<(), CheckpointError> {

@@ -127,7 +127,7 @@ pub struct Account {
     pub null: Null,
     /// Samples in the null distribution.
     pub null_samples: usize,
-    /// Training samples that were judged: all but trusted ones and canaries.
+    /// Training samples that were judged: all but trusted ones, canaries and those without a label.
     pub scored: Vec<usize>,
     /// Conformal p-value of each training sample; 1 for trusted ones and canaries.
     pub p_values: Vec<f64>,
@@ -277,10 +277,13 @@ fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {
     }
 }
 
-/// All training samples that are neither trusted nor canaries.
+/// All training samples that have a label and are neither trusted nor canaries.
 fn scored_samples(labels: &Labels) -> Vec<usize> {
     let mut judged = vec![true; labels.train.len()];
-    for &known in labels.trusted.iter().chain(&labels.canaries) {
+    for &known in [&labels.trusted, &labels.canaries, &labels.unlabelled]
+        .into_iter()
+        .flatten()
+    {
         judged[known] = false;
     }
     (0..judged.len()).filter(|&sample| judged[sample]).collect()

@@ -62,6 +62,7 @@ fn synthetic(
         probe: vec![0; probe],
         trusted: (samples - trusted..samples).collect(),
         canaries: Vec::new(),
+        unlabelled: Vec::new(),
     };
     (evidence, labels)
 }

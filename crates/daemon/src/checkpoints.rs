@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use mirrorwatch_checkpoint::{Found, list_checkpoints, spool};
+use mirrorwatch_checkpoint::{BURNPACK, Found, SAFETENSORS, list_checkpoints, spool};
 use mirrorwatch_influence::{Task, model};
 
 use crate::error::DaemonError;
@@ -12,6 +12,7 @@ use crate::worker;
 /// A checkpoint whose weights are in memory and are what its manifest says.
 pub struct Opened {
     described: Vec<model::Parameter>,
+    format: String,
     bytes: Vec<u8>,
     /// Epoch; 0 for a bare file.
     pub epoch: u64,
@@ -28,11 +29,12 @@ impl Opened {
     ///
     /// Another architecture, damaged weights, or weights that are not finite.
     pub fn model<T: Task>(self, task: &T, device: &Device) -> Result<T::Model, DaemonError> {
-        Ok(model::load(task, &self.described, self.bytes, device)?)
+        let (format, described) = (&self.format, &self.described);
+        Ok(model::load_as(task, format, described, self.bytes, device)?)
     }
 }
 
-/// Opens what a user names: a run's directory (its newest checkpoint is taken), a manifest, or a burnpack file.
+/// Opens what a user names: a run's directory (its newest checkpoint is taken), a manifest, or a burnpack or safetensors file.
 ///
 /// # Errors
 ///
@@ -55,8 +57,10 @@ pub fn open(path: &Path) -> Result<Opened, DaemonError> {
         return Err(unusable(path, "it is not a checkpoint's manifest"));
     }
     let bytes = std::fs::read(path).map_err(|error| unusable(path, &error.to_string()))?;
+    let safetensors = path.extension().is_some_and(|e| e == SAFETENSORS);
     Ok(Opened {
         described: Vec::new(),
+        format: if safetensors { SAFETENSORS } else { BURNPACK }.to_string(),
         bytes,
         epoch: 0,
         step: 0,
@@ -96,6 +100,7 @@ pub fn read(found: &Found) -> Result<Opened, DaemonError> {
     let _ = std::fs::remove_dir(&directory);
     Ok(Opened {
         described: worker::described(&found.manifest),
+        format: found.manifest.weights.format.clone(),
         bytes: bytes?,
         epoch: found.manifest.epoch,
         step: found.manifest.step,
@@ -105,7 +110,7 @@ pub fn read(found: &Found) -> Result<Opened, DaemonError> {
 
 fn unusable(path: &Path, problem: &str) -> DaemonError {
     DaemonError::Option(format!(
-        "cannot open {}: {problem}; name a run's directory, a manifest or a burnpack file",
+        "cannot open {}: {problem}; name a run's directory, a manifest or a burnpack or safetensors file",
         path.display()
     ))
 }

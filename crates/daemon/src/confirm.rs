@@ -213,6 +213,12 @@ struct Row {
 pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
     let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;
+    if !labels.has_classes() {
+        return Err(DaemonError::Option(
+            "the second look compares labels, and this task has none; `review` is for what people find"
+                .to_string(),
+        ));
+    }
     let directory = args.state.clone();
     let directory = directory.unwrap_or_else(|| args.root.join(".mirrorwatch"));
     let stored = Stored::load::<T>(&labels, &args.scan, &directory, &args.run)?;

@@ -14,10 +14,10 @@ use crate::api::guard::Guard;
 use crate::audit::desk::Desk;
 use crate::error::DaemonError;
 use crate::hub::Hub;
-use crate::intake::{Intake, Job};
+use crate::intake::{Intake, Job, Unhooked};
 use crate::live;
 use crate::metrics::{Metrics, STAGES};
-use crate::options::WatchArgs;
+use crate::options::{WatchArgs, rehearsed};
 use crate::pages::{Pages, takes_posts};
 use crate::queue::Queue;
 use crate::runs::{Runs, fingerprint};
@@ -47,6 +47,13 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     // Before the data, which may take a while: a mistake in it is told at once.
     let web = web::load(args)?;
     let labels = Arc::new(Labels::read(&task)?);
+    rehearsed(&task, &labels, &config)?;
+    if args.leak_probes > 0 && !labels.has_classes() {
+        return Err(DaemonError::Option(
+            "--leak-probes is for tasks with classes: leaks are told by logits".to_string(),
+        ));
+    }
+    let artifacts = args.artifacts()?;
     watch::prepare_root(&args.root)?;
     let state = args.state();
     let spool = state.join("spool");
@@ -132,6 +139,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     };
     let intake = Intake {
         root: args.root.clone(),
+        unhooked: Unhooked::new(artifacts, Duration::from_secs(args.artifacts_quiet_seconds)),
         spool,
         limit: args.queue as usize,
         max_bytes: args.max_checkpoint_mib.saturating_mul(1 << 20),

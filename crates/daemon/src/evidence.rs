@@ -1,6 +1,6 @@
 //! Evidence: what the checkpoints of a run have said of every sample so far.
 
-use mirrorwatch_influence::{Estimate, Estimator, Scan};
+use mirrorwatch_influence::{Estimate, Estimator, Labels, Scan};
 use mirrorwatch_stats::StatsError;
 use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
@@ -94,22 +94,25 @@ impl Evidence {
         }
     }
 
-    /// Takes in the scan of a checkpoint at `epoch`; `classes` is the number of classes.
+    /// Takes in the scan of a checkpoint at `epoch`.
     ///
     /// # Errors
     ///
     /// Scores that cannot be standardised.
-    pub fn add(&mut self, scan: &Scan, epoch: u64, classes: usize) -> Result<(), StatsError> {
+    pub fn add(&mut self, scan: &Scan, epoch: u64, labels: &Labels) -> Result<(), StatsError> {
         self.checkpoints += 1;
-        let says = says(scan, self.mean_loss.len(), classes);
+        let labelled = labels.labelled();
+        let says = says(scan, labelled.len());
         let (weight, vote_weight) = (says.powi(DECIDED), says.powi(VOTE_DECIDED));
         self.weight += weight;
         self.vote_weight += vote_weight;
         let share = (weight / self.weight) as f32;
         let vote_share = (vote_weight / self.vote_weight) as f32;
         for (channel, estimate) in self.channels.iter_mut().zip(&scan.estimates) {
-            channel.add(estimate, share)?;
-            channel.vote(&estimate.suggested, vote_share);
+            channel.add(estimate, &labelled, share)?;
+            if labels.has_classes() {
+                channel.vote(&estimate.suggested, vote_share);
+            }
         }
         let weight = 1.0 / self.checkpoints as f32;
         blend(&mut self.mean_loss, &scan.train_losses, weight);
@@ -166,8 +169,10 @@ const LEAST: f64 = 1e-3;
 /// A plain mean would let the many checkpoints of a long memorised phase drown the few that could tell
 /// wrong labels from right ones. The weight depends on the training set as a whole and on the probe,
 /// never on a single sample, so that it leaves trusted and other clean samples exchangeable.
-pub fn weight(scan: &Scan, samples: usize, classes: usize) -> f64 {
-    says(scan, samples, classes).powi(DECIDED)
+///
+/// `samples` is the number of training samples that have a label.
+pub fn weight(scan: &Scan, samples: usize) -> f64 {
+    says(scan, samples).powi(DECIDED)
 }
 
 /// How much a checkpoint has to say, above 0.
@@ -178,20 +183,35 @@ pub fn weight(scan: &Scan, samples: usize, classes: usize) -> f64 {
 /// would decide everything. Average precision at the end of training, by itself and beside the probe's: digits
 /// with 1 % wrong labels .943 and .927 against .995 and .961, 5 % .985 and .955 against .996 and .980; on the six
 /// runs that the power was chosen on, the two differ by .002 at most.
-fn says(scan: &Scan, samples: usize, classes: usize) -> f64 {
-    let chance = 1.0 / classes.max(2) as f64;
-    let knowledge = ((scan.probe_accuracy - chance) / (1.0 - chance)).max(0.0);
+fn says(scan: &Scan, samples: usize) -> f64 {
+    // A probe of a single class leaves nothing to know above chance.
+    let above = 1.0 - scan.chance;
+    let knowledge = if above > 0.0 {
+        ((scan.probe_accuracy - scan.chance) / above).max(0.0)
+    } else {
+        0.0
+    };
     let fitted = scan.train_margins.iter().filter(|m| **m > 0.0).count();
     let open = 1.0 - fitted as f64 / samples.max(1) as f64;
     // One more error than there is: a probe without any is no proof that there are none.
-    let open_in_probe = 1.0 - scan.probe_accuracy + 1.0 / scan.probe_losses.len().max(1) as f64;
+    let open_in_probe = 1.0 - scan.probe_fitted + 1.0 / scan.probe_losses.len().max(1) as f64;
     (knowledge * knowledge * open / open_in_probe).max(LEAST)
 }
 
 impl Channel {
-    fn add(&mut self, estimate: &Estimate, weight: f32) -> Result<(), StatsError> {
+    fn add(
+        &mut self,
+        estimate: &Estimate,
+        labelled: &[usize],
+        weight: f32,
+    ) -> Result<(), StatsError> {
         self.held_out_null = estimate.held_out_null;
-        let (location, scale) = robust_location_scale(&estimate.train)?;
+        let (location, scale) = if labelled.len() == estimate.train.len() {
+            robust_location_scale(&estimate.train)?
+        } else {
+            let scores: Vec<f32> = labelled.iter().map(|&i| estimate.train[i]).collect();
+            robust_location_scale(&scores)?
+        };
         let standardise = |scores: &[f32]| compressed(scores, location, scale);
         blend(&mut self.train, &standardise(&estimate.train), weight);
         blend(&mut self.probe, &standardise(&estimate.probe), weight);

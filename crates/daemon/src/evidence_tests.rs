@@ -1,6 +1,6 @@
 //! Evidence against values computed by hand.
 
-use mirrorwatch_influence::{Estimate, Estimator, Scan};
+use mirrorwatch_influence::{Estimate, Estimator, Labels, Scan};
 
 use super::*;
 use crate::store::RunState;
@@ -19,6 +19,8 @@ fn scan(train: [f32; 5], probe: [f32; 2], margins: [f32; 5], probe_accuracy: f64
         train_margins: margins.to_vec(),
         probe_loss: 0.7,
         probe_accuracy,
+        chance: 0.5,
+        probe_fitted: probe_accuracy,
         probe_losses: Vec::new(),
         estimates: vec![Estimate {
             estimator: estimator(),
@@ -36,6 +38,18 @@ fn scan(train: [f32; 5], probe: [f32; 2], margins: [f32; 5], probe_accuracy: f64
     }
 }
 
+/// Those of the scans here.
+fn labels() -> Labels {
+    Labels {
+        classes: 2,
+        train: vec![0, 1, 0, 1, 0],
+        probe: vec![0, 1],
+        trusted: Vec::new(),
+        canaries: Vec::new(),
+        unlabelled: Vec::new(),
+    }
+}
+
 fn first() -> Scan {
     let margins = [0.5, -0.5, 0.2, 0.1, -1.0];
     scan([0.0, 1.0, 2.0, 3.0, 10.0], [2.0, 5.0], margins, 0.7)
@@ -49,7 +63,7 @@ fn second() -> Scan {
 fn evidence(scans: &[Scan]) -> Evidence {
     let mut evidence = Evidence::new(&[estimator()], 5, 2);
     for (epoch, scan) in scans.iter().enumerate() {
-        evidence.add(scan, epoch as u64, 2).unwrap();
+        evidence.add(scan, epoch as u64, &labels()).unwrap();
     }
     evidence
 }
@@ -89,7 +103,7 @@ fn one_scan_is_standardised_on_the_training_set() {
 #[test]
 fn two_scans_are_averaged_by_weight() {
     let (train_1, train_2, probe_1, probe_2) = standardised();
-    let (w1, w2) = (weight(&first(), 5, 2), weight(&second(), 5, 2));
+    let (w1, w2) = (weight(&first(), 5), weight(&second(), 5));
     let mean = |(a, b): (&f64, &f64)| (w1 * a + w2 * b) / (w1 + w2);
     let train: Vec<f64> = train_1.iter().zip(&train_2).map(mean).collect();
     let probe: Vec<f64> = probe_1.iter().zip(&probe_2).map(mean).collect();
@@ -109,17 +123,18 @@ fn two_scans_are_averaged_by_weight() {
 fn a_checkpoint_weighs_what_it_knows_and_has_not_memorised() {
     let knows_nothing = Scan {
         probe_accuracy: 0.5,
+        probe_fitted: 0.5,
         ..first()
     };
     let memorised = scan([0.0; 5], [0.0; 2], [1.0; 5], 0.9);
-    let useful = weight(&first(), 5, 2);
+    let useful = weight(&first(), 5);
     assert!(useful <= 1.0);
     for scan in [knows_nothing, memorised] {
-        let weight = weight(&scan, 5, 2);
+        let weight = weight(&scan, 5);
         assert!(weight > 0.0 && weight < 1e-3 * useful, "{weight}");
     }
     assert!(
-        weight(&second(), 5, 2) > useful,
+        weight(&second(), 5) > useful,
         "it knows more, and memorised as many"
     );
 }
@@ -132,7 +147,7 @@ fn learning_is_not_taken_for_memorising() {
         scan.train_margins = (0..100)
             .map(|i| if i < unfitted { -1.0 } else { 1.0 })
             .collect();
-        weight(&scan, 100, 2)
+        weight(&scan, 100)
     };
     // Both sets are learnt alike, and nothing by heart.
     assert!(with(10, 0.9) > with(30, 0.7));
@@ -145,18 +160,18 @@ fn learning_is_not_taken_for_memorising() {
 /// Trusted samples stay exchangeable with the others only if no sample has a say of its own.
 #[test]
 fn a_weight_depends_on_no_single_sample() {
-    let base = weight(&first(), 5, 2);
+    let base = weight(&first(), 5);
     let mut other = first();
     other.estimates[0].train[4] = 1e6;
     other.train_losses[0] = 9.0;
     other.train_margins[0] = 77.0;
-    assert_eq!(weight(&other, 5, 2), base);
+    assert_eq!(weight(&other, 5), base);
     // Another order of the samples is the same training set.
     let mut turned = first();
     turned.train_margins.reverse();
     turned.train_losses.rotate_left(2);
     turned.estimates[0].train.rotate_left(1);
-    assert_eq!(weight(&turned, 5, 2), base);
+    assert_eq!(weight(&turned, 5), base);
 }
 
 #[test]
@@ -183,9 +198,9 @@ fn another_order_of_the_samples_only_reorders_the_evidence() {
 #[test]
 fn epochs_of_first_fit_and_first_flag_are_kept() {
     let mut evidence = Evidence::new(&[estimator()], 5, 2);
-    evidence.add(&first(), 3, 2).unwrap();
+    evidence.add(&first(), 3, &labels()).unwrap();
     evidence.note_flags(&[false, false, false, true, true], 3);
-    evidence.add(&second(), 8, 2).unwrap();
+    evidence.add(&second(), 8, &labels()).unwrap();
     evidence.note_flags(&[true, false, false, false, true], 8);
     // Sample 2 was fitted at epoch 3 and forgotten at 8; sample 4 never fitted.
     assert_eq!(evidence.fitted_epoch, [3, 8, 3, 3, NEVER]);
@@ -204,7 +219,7 @@ fn scores_that_are_not_numbers_are_refused() {
     let mut broken = first();
     broken.estimates[0].train[2] = f32::NAN;
     let mut evidence = Evidence::new(&[estimator()], 5, 2);
-    assert!(evidence.add(&broken, 0, 2).is_err());
+    assert!(evidence.add(&broken, 0, &labels()).is_err());
 }
 
 #[test]
@@ -223,7 +238,10 @@ fn a_restart_in_the_middle_changes_nothing() {
     let scans = || [first(), second(), third()].into_iter().cycle().take(50);
     let p_values = |epoch: usize| [0.9, 0.01, 1.0 / (1.0 + epoch as f64), 1.0, 0.002];
     for (epoch, scan) in scans().enumerate() {
-        through.evidence.add(&scan, epoch as u64, 2).unwrap();
+        through
+            .evidence
+            .add(&scan, epoch as u64, &labels())
+            .unwrap();
         through.evidence.note_flags(&flags, epoch as u64);
         through
             .evidence
@@ -232,7 +250,7 @@ fn a_restart_in_the_middle_changes_nothing() {
 
     let mut state = RunState::new("f", &[estimator()], 5, 2);
     for (epoch, scan) in scans().enumerate() {
-        state.evidence.add(&scan, epoch as u64, 2).unwrap();
+        state.evidence.add(&scan, epoch as u64, &labels()).unwrap();
         state.evidence.note_flags(&flags, epoch as u64);
         state
             .evidence

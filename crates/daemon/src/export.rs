@@ -407,6 +407,7 @@ mod tests {
             probe: vec![],
             trusted: vec![],
             canaries: vec![],
+            unlabelled: vec![],
         };
         let wrong = [0.75, 0.0, 0.25, 0.75, 0.5];
         write(directory.path(), &export(), &labels, &wrong).unwrap();

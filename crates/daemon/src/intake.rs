@@ -41,6 +41,8 @@ const SUPERSEDED: &str = "superseded";
 pub struct Intake {
     /// The watched directory.
     pub root: PathBuf,
+    /// Directories that trainings without a hook write to.
+    pub unhooked: Unhooked,
     /// Private directory for spooled weights.
     pub spool: PathBuf,
     /// Waiting checkpoints of a live run before its oldest gives way.
@@ -118,7 +120,7 @@ impl Intake {
                     tracing::warn!("{error}; waiting for it to come back");
                 }
                 self.root_missing = true;
-                return false;
+                return self.list_unhooked();
             }
         };
         let mut again = false;
@@ -130,6 +132,7 @@ impl Intake {
                 Err(error) => tracing::warn!(run, "{error}"),
             }
         }
+        again |= self.list_unhooked();
         self.hub.set_listed();
         self.metrics.queued.set(self.queue.len() as i64);
         again
@@ -252,18 +255,7 @@ impl Intake {
         }
         self.metrics.seen.inc();
         match spool(found, &self.spool, self.max_bytes) {
-            Ok(spooled) => {
-                let job = Job {
-                    run: run.to_string(),
-                    spooled,
-                };
-                let limit = if finished { FINISHED_LIMIT } else { self.limit };
-                for old in self.queue.push(run, job, limit) {
-                    tracing::info!(run, checkpoint = %old.spooled.key(), "skipped, a newer checkpoint is waiting");
-                    self.metrics.skip(SUPERSEDED);
-                    self.note(&old, Outcome::Skipped(SUPERSEDED.to_string()));
-                }
-            }
+            Ok(spooled) => self.enqueue(run, spooled, finished),
             Err(CheckpointError::Vanished { .. }) => {
                 tracing::info!(run, checkpoint = %found.key(), "deleted while being taken");
                 self.metrics.skip("vanished");
@@ -281,6 +273,20 @@ impl Intake {
             }
         }
         true
+    }
+
+    /// Puts a checkpoint into the queue, where older ones of its run may have to give way.
+    fn enqueue(&self, run: &str, spooled: Spooled, finished: bool) {
+        let job = Job {
+            run: run.to_string(),
+            spooled,
+        };
+        let limit = if finished { FINISHED_LIMIT } else { self.limit };
+        for old in self.queue.push(run, job, limit) {
+            tracing::info!(run, checkpoint = %old.spooled.key(), "skipped, a newer checkpoint is waiting");
+            self.metrics.skip(SUPERSEDED);
+            self.note(&old, Outcome::Skipped(SUPERSEDED.to_string()));
+        }
     }
 
     fn note(&self, job: &Job, outcome: Outcome) {
@@ -308,6 +314,10 @@ pub fn entry(job: &Job, outcome: Outcome) -> Entry {
         outcome,
     }
 }
+
+mod unhooked;
+
+pub use unhooked::Unhooked;
 
 #[cfg(test)]
 mod tests;

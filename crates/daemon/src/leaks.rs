@@ -26,7 +26,7 @@ pub const LEAKS_SCHEMA: u32 = 1;
 /// Options of `leaks`.
 #[derive(Debug, Clone, Args)]
 pub struct LeakArgs {
-    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack file
+    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack or safetensors file
     pub checkpoint: PathBuf,
 
     /// Print JSON instead of text

@@ -12,14 +12,14 @@ use crate::account::account;
 use crate::checkpoints;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
-use crate::options::ScanOptions;
+use crate::options::{ScanOptions, rehearsed};
 use crate::refusal::{Run, probe_noise, refusal};
 use crate::results;
 
 /// Options of `scan`.
 #[derive(Debug, Clone, Args)]
 pub struct OnceArgs {
-    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack file
+    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack or safetensors file
     pub checkpoint: PathBuf,
 
     /// Print JSON instead of text
@@ -47,6 +47,7 @@ pub struct OnceArgs {
 pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;
+    rehearsed(task, &labels, &config)?;
     let opened = checkpoints::open(&args.checkpoint)?;
     let epoch = opened.epoch;
     let model = opened.model(task, &config.device)?;
@@ -62,7 +63,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     bar.finish_and_clear();
     let mut evidence = Evidence::new(&config.estimators, labels.train.len(), labels.probe.len());
     evidence
-        .add(&scanned, epoch, labels.classes)
+        .add(&scanned, epoch, &labels)
         .map_err(|error| DaemonError::Option(error.to_string()))?;
     let mut account =
         account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
@@ -122,11 +123,17 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
             choices.join("; "),
         ));
         for suspect in suspects.iter().take(args.top) {
+            let labels = match suspect.suggestion() {
+                Some(suggested) => format!(
+                    "{} -> {}  ",
+                    task.class_name(suspect.given),
+                    task.class_name(suggested)
+                ),
+                None => String::new(),
+            };
             text.push_str(&format!(
-                "  {:>10}  {} -> {}  score {:.2}  p {:.4}  wrong {:.0} %\n",
+                "  {:>10}  {labels}score {:.2}  p {:.4}  wrong {:.0} %\n",
                 suspect.id,
-                task.class_name(suspect.given),
-                task.class_name(suspect.suggested as usize),
                 suspect.score,
                 suspect.p_value,
                 100.0 * suspect.wrong_probability,

@@ -15,6 +15,7 @@ fn labels() -> Labels {
         probe: vec![0, 1],
         trusted: vec![0],
         canaries: vec![1],
+        unlabelled: Vec::new(),
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use mirrorwatch_influence::{Estimator, ScanConfig, Task};
+use mirrorwatch_checkpoint::Artifacts;
+use mirrorwatch_influence::{Estimator, Labels, ScanConfig, Task, rehearse};
 
 use crate::account::Levels;
 use crate::backend;
@@ -90,12 +91,44 @@ impl ScanOptions {
     }
 }
 
+/// Checks that the estimators suit the task, and tries the task on two samples.
+///
+/// # Errors
+///
+/// What is wrong, before anything is waited for.
+pub fn rehearsed<T: Task>(
+    task: &T,
+    labels: &Labels,
+    config: &ScanConfig,
+) -> Result<(), DaemonError> {
+    for estimator in &config.estimators {
+        estimator.check::<T>(labels)?;
+    }
+    Ok(rehearse(task, labels, &config.device)?)
+}
+
 /// How the daemon watches and serves.
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// Directory that holds one directory per run; made if it does not exist
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub root: PathBuf,
+
+    /// Watch a training that has no hook: the artifact directory of Burn's own learner, or any other with checkpoints
+    /// in it; may be repeated
+    ///
+    /// Checkpoints are looked for in DIR and in DIR/checkpoint. The run is named NAME, or after the directory. The
+    /// training has to keep checkpoints (`with_default_checkpointers`); they are taken before it deletes them.
+    #[arg(long = "artifacts", value_name = "[NAME=]DIR")]
+    pub artifacts: Vec<String>,
+
+    /// File names of checkpoints in --artifacts, without extension (.bpk or .safetensors)
+    #[arg(long, value_name = "PATTERN", default_value = "model-{epoch}")]
+    pub artifacts_pattern: String,
+
+    /// A run of --artifacts counts as finished when no checkpoint came for this long: nothing else tells
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub artifacts_quiet_seconds: u64,
 
     /// Directory for evidence and results [default: ROOT/.mirrorwatch]
     #[arg(long, value_name = "DIR")]
@@ -209,6 +242,30 @@ impl WatchArgs {
         self.state
             .clone()
             .unwrap_or_else(|| self.root.join(".mirrorwatch"))
+    }
+
+    /// The directories of trainings without a hook.
+    ///
+    /// # Errors
+    ///
+    /// A name that cannot be a run's, the same one twice, or a pattern that recognises nothing.
+    pub fn artifacts(&self) -> Result<Vec<Artifacts>, DaemonError> {
+        let mut all: Vec<Artifacts> = Vec::with_capacity(self.artifacts.len());
+        for text in &self.artifacts {
+            let (name, directory) = match text.split_once('=') {
+                Some((name, directory)) => (Some(name), directory),
+                None => (None, text.as_str()),
+            };
+            let artifacts = Artifacts::new(directory, name, &self.artifacts_pattern)?;
+            if all.iter().any(|other| other.run() == artifacts.run()) {
+                return Err(DaemonError::Option(format!(
+                    "two --artifacts are the run {}; name one of them NAME={directory}",
+                    artifacts.run()
+                )));
+            }
+            all.push(artifacts);
+        }
+        Ok(all)
     }
 
     /// How many series may have labels that come from data.

@@ -106,23 +106,39 @@ fn noisy_probe(account: &Account, noise: f64, scores: &[f32]) -> Option<Refusal>
 
 /// A model that guesses the most frequent class is right as often as that class occurs.
 fn at_chance(labels: &Labels, best_accuracy: f64, checkpoints: u32) -> Option<Refusal> {
-    let mut counts = vec![0usize; labels.classes];
-    for &label in &labels.probe {
-        counts[label] += 1;
-    }
     let trials = labels.probe.len();
-    let chance = counts.iter().max().copied().unwrap_or(0) as f64 / trials.max(1) as f64;
+    let chance = chance(labels);
     let right = (best_accuracy * trials as f64).round() as usize;
     let tail = binomial::upper_tail(trials, right, chance).unwrap_or(1.0);
     // Each checkpoint was a chance to be lucky.
     (tail * f64::from(checkpoints.max(1)) > LEVEL).then(|| Refusal {
         reason: REASONS[0].to_string(),
-        message: format!(
-            "the model is right on {:.1} % of the probe, which guessing explains ({:.1} %); wait for it to learn, or check that probe and training set have the same classes",
-            100.0 * best_accuracy,
-            100.0 * chance
-        ),
+        message: match labels.has_classes() {
+            true => format!(
+                "the model is right on {:.1} % of the probe, which guessing explains ({:.1} %); wait for it to learn, or check that probe and training set have the same classes",
+                100.0 * best_accuracy,
+                100.0 * chance
+            ),
+            false => format!(
+                "the model does better than an untaught one on {:.1} % of the probe, which chance explains; wait for it to learn, or check that probe and training set are alike",
+                100.0 * best_accuracy
+            ),
+        },
     })
+}
+
+/// The share of the probe that a model is right on which knows nothing.
+fn chance(labels: &Labels) -> f64 {
+    if !labels.has_classes() {
+        // It does better than another such model on half of the samples.
+        return 0.5;
+    }
+    let mut counts = vec![0usize; labels.classes];
+    for &label in &labels.probe {
+        counts[label] += 1;
+    }
+    let most = counts.iter().max().copied().unwrap_or(0);
+    most as f64 / labels.probe.len().max(1) as f64
 }
 
 /// Where only more than half of all samples could be named, the count says nothing about noise.
@@ -150,6 +166,7 @@ mod tests {
             probe,
             trusted: Vec::new(),
             canaries: Vec::new(),
+            unlabelled: Vec::new(),
         }
     }
 

@@ -20,9 +20,9 @@ pub struct Suspect {
     pub id: String,
     /// Its position in the training set.
     pub index: usize,
-    /// Given label.
+    /// Given label; 0 for a task without classes.
     pub given: usize,
-    /// The label it should most likely carry.
+    /// The label it should most likely carry; the given one for a task without classes, where nothing is suggested.
     pub suggested: u32,
     /// Accumulated score; larger = more suspicious.
     pub score: f32,
@@ -38,6 +38,14 @@ pub struct Suspect {
     pub fitted_epoch: Option<u32>,
     /// Where it came from.
     pub source: Option<String>,
+}
+
+impl Suspect {
+    /// The label it should most likely carry; none for a task without classes.
+    pub fn suggestion(&self) -> Option<usize> {
+        let suggested = self.suggested as usize;
+        (suggested != self.given).then_some(suggested)
+    }
 }
 
 /// One line of the JSON-lines file: a suspect, and how it fared at the checkpoints so far.

@@ -62,6 +62,7 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
         probe: vec![0, 0, 1, 1],
         trusted: vec![4],
         canaries: Vec::new(),
+        unlabelled: Vec::new(),
     };
     let estimator = Estimator {
         direction: "finetune".to_string(),

@@ -210,6 +210,9 @@ pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed
     put("probe", &labels.probe);
     put("trusted", &labels.trusted);
     put("canaries", &labels.canaries);
+    if !labels.unlabelled.is_empty() {
+        put("unlabelled", &labels.unlabelled);
+    }
     put("folds", &[folds]);
     put("seed", &[seed as usize]);
     for estimator in estimators {

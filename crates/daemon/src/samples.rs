@@ -63,6 +63,9 @@ impl<T: Task> Samples for TaskSamples<T> {
     }
 
     fn class_name(&self, class: usize) -> String {
-        self.task.class_name(class)
+        match self.labels.has_classes() {
+            true => self.task.class_name(class),
+            false => "as given".to_string(),
+        }
     }
 }

@@ -128,6 +128,7 @@ mod tests {
             probe: vec![0, 1],
             trusted: vec![299],
             canaries: Vec::new(),
+            unlabelled: Vec::new(),
         };
         let suspect = |i: usize| i / 10 < if i % 10 == 7 { 18 } else { 2 };
         let account = account((0..300).map(suspect).collect(), (0..299).collect());
@@ -148,6 +149,7 @@ mod tests {
             probe: vec![0, 1],
             trusted: vec![],
             canaries: Vec::new(),
+            unlabelled: Vec::new(),
         };
         let counts = Sources::default()
             .count(&labels, &account(vec![true, false], vec![0, 1]), 0.05)

@@ -59,11 +59,11 @@ pub struct Summary {
     pub train_loss: Option<f64>,
     /// Training samples.
     pub samples: usize,
-    /// Training samples that were judged: all but trusted ones and canaries.
+    /// Training samples that were judged: all but trusted ones, canaries and those without a label.
     pub scored_samples: usize,
     /// Probe samples.
     pub probe: usize,
-    /// Classes.
+    /// Classes; 0 for a task that has losses instead.
     pub classes: usize,
     /// Direction of the estimator that counts.
     pub direction: String,
@@ -100,9 +100,9 @@ pub struct Summary {
     pub noise_ratio_lower_bound: f64,
     /// Point estimate of that share.
     pub noise_ratio_estimate: f64,
-    /// Mean probe loss in nats at the checkpoint.
+    /// Mean probe loss at the checkpoint: nats, or the task's own.
     pub probe_loss: f64,
-    /// Share of the probe classified right at the checkpoint.
+    /// Share of the probe classified right at the checkpoint; without classes, told better than by an untaught model.
     pub probe_accuracy: f64,
     /// Lower bound on the share of wrong labels in the probe itself.
     #[serde(default)]

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use mirrorwatch_influence::exact::Exact;
 use mirrorwatch_influence::verify::{
-    FirstOrder, LENGTHS, Mirror, MirrorOptions, Planted, RetrainOptions, first_order, mirror,
-    mirror_work, planted,
+    FirstOrder, LENGTHS, Mirror, MirrorOptions, RetrainOptions, first_order, mirror, mirror_work,
+    planted,
 };
 use mirrorwatch_influence::{Labels, Layers, SweepOptions, Task};
 use mirrorwatch_stats::bootstrap::Interval;
@@ -35,7 +35,7 @@ const PLANTED: f64 = 0.8;
 /// Options of `verify`.
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
-    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack file
+    /// A run's directory (its newest checkpoint is taken), a manifest, or a burnpack or safetensors file
     pub checkpoint: PathBuf,
 
     /// Print JSON instead of text
@@ -87,11 +87,12 @@ struct Verdict {
     epoch: u64,
     step: u64,
     weights_sha256: String,
-    /// Whether all three parts hold.
+    /// Whether all parts hold.
     holds: bool,
     first_order: FirstOrderRecord,
     groups: GroupsRecord,
-    planted: PlantedRecord,
+    /// Null for a task without classes, for which no wrong label can be made up.
+    planted: Option<PlantedRecord>,
 }
 
 #[derive(Debug, Serialize)]
@@ -201,7 +202,10 @@ pub fn run<T: Task>(task: &T, args: &VerifyArgs) -> Result<bool, DaemonError> {
     bar.finish_and_clear();
     let estimator = &config.estimators[0];
     let folds = (config.folds, config.seed);
-    let planted = planted(task, &model, &labels, estimator, folds, &quiet)?;
+    let planted = match labels.has_classes() {
+        true => Some(planted(task, &model, &labels, estimator, folds, &quiet)?),
+        false => None,
+    };
 
     let verdict = Verdict {
         schema: SCHEMA,
@@ -211,18 +215,19 @@ pub fn run<T: Task>(task: &T, args: &VerifyArgs) -> Result<bool, DaemonError> {
         holds: false,
         first_order: first_order_record(&first),
         groups: groups_record(&mirrored),
-        planted: PlantedRecord {
+        planted: planted.map(|planted| PlantedRecord {
             holds: planted.least() >= PLANTED,
             estimator: planted.estimator.clone(),
-            auroc: planted.folds.clone(),
-        },
+            auroc: planted.folds,
+        }),
     };
-    let holds = verdict.first_order.holds && verdict.groups.holds && verdict.planted.holds;
+    let planted = verdict.planted.as_ref().is_none_or(|p| p.holds);
+    let holds = verdict.first_order.holds && verdict.groups.holds && planted;
     let verdict = Verdict { holds, ..verdict };
     print(&if args.json {
         format!("{}\n", serde_json::json!(verdict))
     } else {
-        text(&verdict, &planted)
+        text(&verdict)
     });
     Ok(holds)
 }
@@ -284,7 +289,7 @@ fn groups_record(found: &Mirror) -> GroupsRecord {
 }
 
 /// The verdict for people.
-fn text(verdict: &Verdict, planted: &Planted) -> String {
+fn text(verdict: &Verdict) -> String {
     let word = |holds: bool| if holds { "holds" } else { "FAILS" };
     let number = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.3}"));
     let ends = |ends: Option<[f64; 2]>| {
@@ -324,16 +329,21 @@ fn text(verdict: &Verdict, planted: &Planted) -> String {
         number(groups.spearman),
         ends(groups.spearman_interval),
     ));
-    let folds: Vec<String> = planted.folds.iter().map(|f| format!("{f:.3}")).collect();
-    text.push_str(&format!(
-        "3 planted wrong labels: {}\n  told from right ones on held-out probe samples by {}: auroc {} ({PLANTED} is needed in every fold)\n",
-        word(verdict.planted.holds),
-        verdict.planted.estimator,
-        folds.join(", "),
-    ));
+    text.push_str(&match &verdict.planted {
+        Some(planted) => {
+            let folds: Vec<String> = planted.auroc.iter().map(|f| format!("{f:.3}")).collect();
+            format!(
+                "3 planted wrong labels: {}\n  told from right ones on held-out probe samples by {}: auroc {} ({PLANTED} is needed in every fold)\n",
+                word(planted.holds),
+                planted.estimator,
+                folds.join(", "),
+            )
+        }
+        None => "3 planted wrong labels: not asked\n  none can be made up for a task without classes; plant some yourself and name them as canaries\n".to_string(),
+    });
     text.push_str(if verdict.holds {
         "yes: mirrored influence holds for this task at this checkpoint\n"
-    } else if !verdict.planted.holds {
+    } else if verdict.planted.as_ref().is_some_and(|p| !p.holds) {
         "no: what one part of the probe teaches does not fit the rest of it; check the probe's labels, or take a later checkpoint\n"
     } else if !verdict.first_order.holds {
         "no: forward changes are not what gradients say at any step length; the model may not be smooth here or may compute in low precision\n"

@@ -14,6 +14,9 @@ use crate::intake::Intake;
 /// How long events are gathered before one listing answers them all.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
+/// How often a directory is looked for that does not exist yet.
+const MISSING: Duration = Duration::from_secs(1);
+
 /// How the root directory is watched.
 #[derive(Debug, Clone, Copy)]
 pub struct WatchOptions {
@@ -25,17 +28,27 @@ pub struct WatchOptions {
 
 /// Lists the root again and again until `stop` is disconnected.
 pub fn run(mut intake: Intake, options: WatchOptions, hub: &Arc<Hub>, stop: &Receiver<()>) {
-    let root = intake.root.clone();
+    let mut places = vec![(intake.root.clone(), Armed::default())];
+    for artifacts in &intake.unhooked.artifacts {
+        places.push((artifacts.directory().to_path_buf(), Armed::default()));
+    }
     let (hint, hints) = bounded(1);
-    let mut armed = Armed::default();
     loop {
         if !options.poll {
             // Armed before listing: what appears in between causes an event.
-            armed.renew(&root, &hint);
+            for (place, armed) in &mut places {
+                armed.renew(place, &hint);
+            }
         }
         let again = intake.list();
         hub.beat_watch();
-        let patience = if again { DEBOUNCE } else { options.rescan };
+        // What is not there cannot be watched: it may begin, and end, any moment.
+        let missing = places.iter().any(|(place, _)| !place.is_dir());
+        let patience = match (again, missing) {
+            (true, _) => DEBOUNCE,
+            (false, true) => options.rescan.min(MISSING),
+            (false, false) => options.rescan,
+        };
         let hints = if options.poll { &never() } else { &hints };
         select! {
             recv(hints) -> _ => {

@@ -118,8 +118,14 @@ impl<T: Task> Worker<T> {
             .read_verified()
             .map_err(|error| failed("spool")(&error))?;
         let parameters = described(manifest);
-        let model = model::load(self.task.as_ref(), &parameters, bytes, &self.config.device)
-            .map_err(|error| failed("load")(&error))?;
+        let model = model::load_as(
+            self.task.as_ref(),
+            &manifest.weights.format,
+            &parameters,
+            bytes,
+            &self.config.device,
+        )
+        .map_err(|error| failed("load")(&error))?;
 
         let checkpoint = job.spooled.key().to_string();
         let bar = live::scan_bar(work(&self.config, &self.labels), &checkpoint);
@@ -143,7 +149,7 @@ impl<T: Task> Worker<T> {
         // Evidence is changed on a copy, so that a failure below leaves it as it was.
         let mut evidence = lock(&state).evidence.clone();
         evidence
-            .add(&scanned, manifest.epoch, self.labels.classes)
+            .add(&scanned, manifest.epoch, &self.labels)
             .map_err(|error| failed("account")(&error))?;
         let mut account = account(&evidence, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;
@@ -371,6 +377,9 @@ fn class_pairs<T: Task>(
     account: &Account,
 ) -> Vec<ClassPair> {
     let mut counts = std::collections::BTreeMap::new();
+    if !labels.has_classes() {
+        return Vec::new();
+    }
     if let Some(channel) = evidence.channels.first() {
         for (sample, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
             let pair = (labels.train[sample], channel.suggested[sample] as usize);

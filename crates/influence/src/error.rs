@@ -30,6 +30,14 @@ pub enum InfluenceError {
         "the weights are not a readable burnpack record: {0}; the file is damaged or was not written by the hook"
     )]
     Record(String),
+    /// A safetensors file does not hold the model's weights, or cannot be read.
+    #[error("the safetensors file does not fit the task's model: {0}")]
+    Safetensors(String),
+    /// Weights in a format that this build does not read.
+    #[error(
+        "the weights are in the format {0:?}: burnpack and safetensors are read, publish one of them"
+    )]
+    Format(String),
     /// A weight is NaN or infinite.
     #[error(
         "parameter {parameter} holds a value that is not finite at position {position}; training has diverged, nothing can be scanned"

@@ -102,6 +102,12 @@ pub fn leaks<T: Task>(
     options: &LeakOptions,
     forward: &SweepOptions<'_>,
 ) -> Result<Vec<Vec<Pair>>, InfluenceError> {
+    if !labels.has_classes() {
+        return Err(InfluenceError::Data(
+            "leaks are told by logits, and this task has none; compare the inputs instead"
+                .to_string(),
+        ));
+    }
     let train: Vec<usize> = (0..labels.train.len()).collect();
     let run = |model: &T::Model| -> Result<(Vec<f32>, Vec<f32>), InfluenceError> {
         Ok((

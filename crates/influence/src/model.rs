@@ -5,6 +5,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bool, Bytes, Device, Int, Tensor};
 
 use crate::error::InfluenceError;
+use crate::safetensors;
 use crate::task::Task;
 
 /// Name, shape and element type of one parameter or buffer of a model.
@@ -135,6 +136,32 @@ pub fn load<T: Task>(
         .map_err(|error| InfluenceError::Architecture(error.to_string()))?;
     check_finite(&model)?;
     Ok(model)
+}
+
+/// As [`load`], from weights in the format that a manifest names: `burnpack` or `safetensors`.
+///
+/// Safetensors are matched by name: names go through [`Task::weight_names`], and files that Burn has not written
+/// are taken for PyTorch's, whose linear layers are transposed and whose normalisations name their weights otherwise.
+///
+/// # Errors
+///
+/// As [`load`]; for safetensors, the weights that are missing or left over.
+pub fn load_as<T: Task>(
+    task: &T,
+    format: &str,
+    described: &[Parameter],
+    bytes: Vec<u8>,
+    device: &Device,
+) -> Result<T::Model, InfluenceError> {
+    match format {
+        "burnpack" => load(task, described, bytes, device),
+        "safetensors" => {
+            let model = safetensors::load(task.model(device), bytes, &task.weight_names())?;
+            check_finite(&model)?;
+            Ok(model)
+        }
+        other => Err(InfluenceError::Format(other.to_string())),
+    }
 }
 
 /// Checks that every floating-point parameter and buffer of `model` is finite.

@@ -9,6 +9,7 @@ use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
 use crate::fusion::{self, Before};
+use crate::knowledge::Knowledge;
 use crate::score::{self, View};
 use crate::sums::Sums;
 use crate::sweep::{Outputs, SweepOptions, sweep};
@@ -43,6 +44,22 @@ impl Estimator {
             direction: direction.to_string(),
             score: score.name().to_string(),
         })
+    }
+
+    /// Checks that it can be used for a task with these labels.
+    ///
+    /// # Errors
+    ///
+    /// A direction or score that does not exist, or works on logits where there are none.
+    pub fn check<T: Task>(&self, labels: &Labels) -> Result<(), InfluenceError> {
+        let direction = direction::by_name::<T>(&self.direction)?.needs_classes();
+        let score = score::by_name(&self.score)?.needs_classes();
+        if (direction || score) && !labels.has_classes() {
+            return Err(InfluenceError::Data(format!(
+                "the estimator {self} works on logits, and this task has losses instead; choose finetune, shrink-finetune or gradient with after or delta"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -84,7 +101,8 @@ pub struct Estimate {
     pub probe_mean: Vec<f32>,
     /// The label other than the given one that each training sample should most likely carry.
     pub suggested: Vec<u32>,
-    /// Share of probe samples that the fork which did not learn from them classifies right.
+    /// Share of probe samples that the fork which did not learn from them classifies right; see
+    /// [`Scan::probe_accuracy`] for tasks without classes.
     pub probe_accuracy: f64,
     /// Lower bound on the share of wrong labels in the probe itself, by what the forks which did not learn from
     /// its samples say of them (95 % each at three degrees of sureness).
@@ -94,18 +112,28 @@ pub struct Estimate {
 }
 
 /// The result of scanning one checkpoint.
+///
+/// Training samples without a label have the place that their position gives them, and nothing to say: the lowest
+/// score, a loss and a margin of 0.
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// Loss of each training sample at θ: what training itself sees.
     pub train_losses: Vec<f32>,
-    /// z_y − max_{c≠y} z_c of each training sample at θ; positive = fitted.
+    /// z_y − max_{c≠y} z_c of each training sample at θ; positive = fitted. Without classes, by how much its loss is
+    /// below the probe's median: a sample that is told better than half of the held-out ones.
     pub train_margins: Vec<f32>,
-    /// Loss of each probe sample at θ, in nats.
+    /// Loss of each probe sample at θ, in nats or as the task has it.
     pub probe_losses: Vec<f32>,
     /// Their mean.
     pub probe_loss: f64,
-    /// Share of probe samples that are classified right at θ.
+    /// Share of probe samples that are classified right at θ. Without classes, of those whose loss is smaller than
+    /// that of an untaught model.
     pub probe_accuracy: f64,
+    /// The share that a model which knows nothing reaches: that of the probe's most frequent class, or one half
+    /// without classes.
+    pub chance: f64,
+    /// Share of probe samples that are fitted in the sense of `train_margins`.
+    pub probe_fitted: f64,
     /// One estimate per configured estimator, in that order.
     pub estimates: Vec<Estimate>,
     /// Wall time of the bare forward sweep over the training set at θ.
@@ -116,7 +144,8 @@ pub struct Scan {
 
 /// Work of a scan in samples to pass forward, for progress bars.
 pub fn work(config: &ScanConfig, labels: &Labels) -> usize {
-    labels.train.len() * (1 + directions_of(config).len() * config.folds)
+    let judged = labels.train.len() - labels.unlabelled.len();
+    judged * (1 + directions_of(config).len() * config.folds)
 }
 
 /// Scans the training set of `task` with `model` at one checkpoint.
@@ -126,7 +155,8 @@ pub fn work(config: &ScanConfig, labels: &Labels) -> usize {
 ///
 /// # Errors
 ///
-/// An unknown estimator, unreadable data, outputs that are not finite, or cancellation.
+/// An unknown estimator or one that does not suit the task, unreadable data, outputs that are not finite, or
+/// cancellation.
 pub fn scan<T: Task>(
     task: &T,
     model: &T::Model,
@@ -136,6 +166,9 @@ pub fn scan<T: Task>(
     cancel: &AtomicBool,
 ) -> Result<Scan, InfluenceError> {
     let start = Instant::now();
+    for estimator in &config.estimators {
+        estimator.check::<T>(labels)?;
+    }
     let forward = SweepOptions {
         device: &config.device,
         batch_size: config.batch_size,
@@ -146,7 +179,8 @@ pub fn scan<T: Task>(
         progress: &|_| (),
         ..forward
     };
-    let everything: Vec<usize> = (0..labels.train.len()).collect();
+    let everything = labels.labelled();
+    let given = gather(&labels.train, &everything);
     let base = sweep(
         task,
         model,
@@ -157,12 +191,18 @@ pub fn scan<T: Task>(
     )?;
     let base_sweep_seconds = start.elapsed().as_secs_f64();
     let whole_probe: Vec<usize> = (0..labels.probe.len()).collect();
-    let probe_base = sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet)?;
+    let sweep_probe =
+        |model: &T::Model| sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet);
+    let probe_base = sweep_probe(model)?;
+    let untaught = match labels.has_classes() {
+        true => Vec::new(),
+        false => sweep_probe(&task.model(&config.device))?.losses,
+    };
 
     let folds = Folds::stratified(&labels.probe, config.folds, config.seed);
     let mut sums = Vec::new();
     for estimator in &config.estimators {
-        sums.push(Sums::new(estimator, labels)?);
+        sums.push(Sums::new(estimator, labels, everything.len())?);
     }
     for name in directions_of(config) {
         let direction = direction::by_name::<T>(&name)?;
@@ -186,25 +226,32 @@ pub fn scan<T: Task>(
             let after = forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?;
             let held_out_after = forks.sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?;
             let held_out_labels: Vec<usize> = held_out.iter().map(|&i| labels.probe[i]).collect();
-            let train = forks.view(&base, &after, &labels.train);
+            let train = forks.view(&base, &after, &given);
             let probe =
                 View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
             for sum in &mut sums {
                 if sum.estimator.direction == name {
-                    sum.add(&train, &probe, held_out, &step.choice);
+                    sum.add(&train, &probe, held_out, &untaught, &step.choice);
                 }
             }
         }
     }
     let mut estimates = Vec::new();
     for sum in sums {
-        estimates.push(sum.finish(&labels.train)?);
+        let mut estimate = sum.finish(&given)?;
+        let lowest = estimate.train.iter().copied().fold(f32::INFINITY, f32::min);
+        estimate.train = scatter(estimate.train, labels, lowest);
+        estimate.suggested = scatter(estimate.suggested, labels, 0);
+        estimates.push(estimate);
     }
+    let knowledge = Knowledge::of(&probe_base, labels, &untaught);
     let mut scan = Scan {
-        train_margins: margins(&base, &labels.train),
-        train_losses: base.losses,
+        train_margins: scatter(knowledge.margins(&base, &given), labels, 0.0),
+        train_losses: scatter(base.losses, labels, 0.0),
         probe_loss: probe_base.mean_loss(),
-        probe_accuracy: probe_base.accuracy(&labels.probe),
+        probe_accuracy: knowledge.accuracy,
+        chance: knowledge.chance,
+        probe_fitted: knowledge.fitted,
         probe_losses: probe_base.losses,
         estimates,
         base_sweep_seconds,
@@ -226,14 +273,20 @@ impl Scan {
     ///
     /// Scores that cannot be standardised.
     pub fn fuse(&mut self, labels: &Labels) -> Result<(), InfluenceError> {
+        let judged = labels.labelled();
+        let losses = gather(&self.train_losses, &judged);
         let base = Before {
-            train: &self.train_losses,
+            train: &losses,
             probe: &self.probe_losses,
             accuracy: self.probe_accuracy,
         };
         for estimate in &mut self.estimates {
             if fusion::may_fuse(labels, estimate) {
+                estimate.train = gather(&estimate.train, &judged);
                 fusion::fuse(estimate, &base)?;
+                let train = std::mem::take(&mut estimate.train);
+                let lowest = train.iter().copied().fold(f32::INFINITY, f32::min);
+                estimate.train = scatter(train, labels, lowest);
             }
         }
         Ok(())
@@ -264,17 +317,19 @@ pub(crate) fn select(outputs: &Outputs, samples: &[usize]) -> Outputs {
     selected
 }
 
-fn margins(outputs: &Outputs, labels: &[usize]) -> Vec<f32> {
-    let mut margins = Vec::with_capacity(labels.len());
-    for (sample, &label) in labels.iter().enumerate() {
-        let row = outputs.row(sample);
-        let mut other = f32::NEG_INFINITY;
-        for (k, &z) in row.iter().enumerate() {
-            if k != label {
-                other = other.max(z);
-            }
-        }
-        margins.push(row[label] - other);
+/// What `values` say of samples at these positions.
+fn gather<V: Copy>(values: &[V], positions: &[usize]) -> Vec<V> {
+    positions.iter().map(|&position| values[position]).collect()
+}
+
+/// One value for each training sample, from one for each that has a label; the others get `filler`.
+fn scatter<V: Copy>(values: Vec<V>, labels: &Labels, filler: V) -> Vec<V> {
+    if labels.unlabelled.is_empty() {
+        return values;
     }
-    margins
+    let mut all = vec![filler; labels.train.len()];
+    for (position, value) in labels.labelled().into_iter().zip(values) {
+        all[position] = value;
+    }
+    all
 }

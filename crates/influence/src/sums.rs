@@ -17,7 +17,8 @@ pub(crate) struct Sums {
     scores: ForkMean,
     /// Support for each class of each training sample, K per sample.
     support: Vec<f32>,
-    /// Probe samples that the forks which did not learn from them classify right.
+    /// Probe samples that the forks which did not learn from them classify right; without classes, whose loss is
+    /// below that of an untaught model.
     right: f64,
     /// Of each probe sample, how sure the fork which did not learn from it is of what it is.
     confidence: Vec<f32>,
@@ -27,17 +28,21 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Nothing yet.
+    /// Nothing yet, for as many training samples as are judged.
     ///
     /// # Errors
     ///
     /// A score that does not exist.
-    pub fn new(estimator: &Estimator, labels: &Labels) -> Result<Self, InfluenceError> {
+    pub fn new(
+        estimator: &Estimator,
+        labels: &Labels,
+        judged: usize,
+    ) -> Result<Self, InfluenceError> {
         Ok(Self {
             estimator: estimator.clone(),
             score: score::by_name(&estimator.score)?,
             scores: ForkMean::new(labels.probe.len()),
-            support: vec![0.0; labels.train.len() * labels.classes],
+            support: vec![0.0; judged * labels.classes],
             right: 0.0,
             confidence: vec![0.0; labels.probe.len()],
             agrees: vec![true; labels.probe.len()],
@@ -47,10 +52,25 @@ impl Sums {
 
     /// Takes in what a fork says of the training samples, and of the probe samples `held_out` that it did not learn
     /// from.
-    pub fn add(&mut self, train: &View<'_>, probe: &View<'_>, held_out: &[usize], choice: &str) {
+    ///
+    /// `untaught` has the losses of all probe samples by a model that knows nothing, where there are no classes.
+    pub fn add(
+        &mut self,
+        train: &View<'_>,
+        probe: &View<'_>,
+        held_out: &[usize],
+        untaught: &[f32],
+        choice: &str,
+    ) {
         self.scores
             .add(self.score.score(train), held_out, self.score.score(probe));
+        self.choices.push(choice.to_string());
         let told_nothing = probe.told_nothing();
+        if told_nothing.classes == 0 {
+            let losses = told_nothing.losses.iter().zip(held_out);
+            self.right += losses.filter(|(loss, i)| **loss < untaught[**i]).count() as f64;
+            return;
+        }
         self.right += told_nothing.accuracy(probe.labels) * held_out.len() as f64;
         for (position, &index) in held_out.iter().enumerate() {
             let row = told_nothing.row(position);
@@ -59,7 +79,6 @@ impl Sums {
             self.agrees[index] = class == probe.labels[position];
         }
         self.score.support(train, &mut self.support);
-        self.choices.push(choice.to_string());
     }
 
     /// The estimate by all forks so far.
@@ -70,7 +89,10 @@ impl Sums {
     pub fn finish(mut self, labels: &[usize]) -> Result<Estimate, InfluenceError> {
         let classes = self.support.len() / labels.len().max(1);
         let mut suggested = Vec::with_capacity(labels.len());
-        for (row, &label) in self.support.chunks_mut(classes).zip(labels) {
+        if classes == 0 {
+            suggested.resize(labels.len(), 0);
+        }
+        for (row, &label) in self.support.chunks_mut(classes.max(1)).zip(labels) {
             row[label] = f32::NEG_INFINITY;
             suggested.push(arg_max(row) as u32);
         }

@@ -3,19 +3,20 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::data::dataset::Dataset;
-use burn::tensor::Device;
+use burn::tensor::{Device, Int, Tensor};
 
+use crate::direction::cross_entropy as cross_entropy_of;
 use crate::error::InfluenceError;
 use crate::task::{Set, Task, dataset};
 
 /// What a model says of a set of samples at one set of weights.
 #[derive(Debug, Clone)]
 pub struct Outputs {
-    /// Number of classes K.
+    /// Number of classes K; 0 for a task that has losses instead.
     pub classes: usize,
     /// Logits, `K` per sample, sample by sample.
     pub logits: Vec<f32>,
-    /// Cross-entropy (nats) of each sample under its given label.
+    /// Cross-entropy (nats) of each sample under its given label; without classes, the task's own loss.
     pub losses: Vec<f32>,
 }
 
@@ -35,13 +36,13 @@ impl Outputs {
         &self.logits[sample * self.classes..(sample + 1) * self.classes]
     }
 
-    /// Mean cross-entropy in nats; 0 when there are no samples.
+    /// Mean loss, cross-entropy in nats; 0 when there are no samples.
     pub fn mean_loss(&self) -> f64 {
         let sum: f64 = self.losses.iter().map(|&l| f64::from(l)).sum();
         sum / self.losses.len().max(1) as f64
     }
 
-    /// The share of samples whose largest logit is that of their label.
+    /// The share of samples whose largest logit is that of their label. For a task with classes.
     pub fn accuracy(&self, labels: &[usize]) -> f64 {
         let mut right = 0usize;
         for (sample, &label) in labels.iter().enumerate() {
@@ -87,14 +88,20 @@ pub fn sweep<T: Task>(
             return Err(InfluenceError::Cancelled);
         }
         let items = read_items(data.as_ref(), set, chunk)?;
+        if classes == 0 {
+            let values = losses_of(task, model, items, options.device)?;
+            if let Some(bad) = values.iter().position(|loss| !loss.is_finite()) {
+                return Err(not_finite("loss", set, chunk[bad]));
+            }
+            losses.extend_from_slice(&values);
+            (options.progress)(chunk.len());
+            continue;
+        }
         let rows = logits_of(task, model, items, options.device)?;
         for (row, &index) in rows.chunks(classes).zip(chunk) {
             let loss = cross_entropy(row, labels[index]);
             if !loss.is_finite() || row.iter().any(|z| !z.is_finite()) {
-                return Err(InfluenceError::Outputs(format!(
-                    "the model's output for {} sample {index} is not finite; training has diverged or the sample is damaged",
-                    set.name()
-                )));
+                return Err(not_finite("output", set, index));
             }
             losses.push(loss);
         }
@@ -106,6 +113,55 @@ pub fn sweep<T: Task>(
         logits,
         losses,
     })
+}
+
+fn not_finite(what: &str, set: Set, index: usize) -> InfluenceError {
+    InfluenceError::Outputs(format!(
+        "the model's {what} for {} sample {index} is not finite; training has diverged or the sample is damaged",
+        set.name()
+    ))
+}
+
+/// The losses of one batch of a task without classes.
+fn losses_of<T: Task>(
+    task: &T,
+    model: &T::Model,
+    items: Vec<T::Item>,
+    device: &Device,
+) -> Result<Vec<f32>, InfluenceError> {
+    let count = items.len();
+    let tensor = task.losses(model, &task.batch(items, device));
+    let shape = tensor.dims();
+    if shape != [count] {
+        return Err(InfluenceError::Outputs(format!(
+            "the task's losses have shape {shape:?} for a batch of {count}; they must be [{count}], one per sample"
+        )));
+    }
+    read(tensor, "losses")
+}
+
+/// A tensor's values in host memory.
+fn read<const D: usize>(tensor: Tensor<D>, what: &str) -> Result<Vec<f32>, InfluenceError> {
+    tensor
+        .into_data()
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|error| InfluenceError::Outputs(format!("cannot read the {what}: {error:?}")))
+}
+
+/// The mean loss of a batch, of shape `[1]`, to be differentiated: cross-entropy in nats under `labels` (`[B]`), or
+/// the task's own.
+pub(crate) fn mean_loss<T: Task>(
+    task: &T,
+    model: &T::Model,
+    batch: &T::Batch,
+    labels: Tensor<1, Int>,
+) -> Tensor<1> {
+    if task.classes() == 0 {
+        task.losses(model, batch).mean()
+    } else {
+        cross_entropy_of(task.logits(model, batch), labels)
+    }
 }
 
 /// The logits of one batch, K per sample.
@@ -123,11 +179,7 @@ pub(crate) fn logits_of<T: Task>(
             "the task's logits have shape {shape:?} for a batch of {count}; they must be [{count}, {classes}]"
         )));
     }
-    tensor
-        .into_data()
-        .convert::<f32>()
-        .try_to_vec::<f32>()
-        .map_err(|error| InfluenceError::Outputs(format!("cannot read the logits: {error:?}")))
+    read(tensor, "logits")
 }
 
 /// Reads samples by index, naming the first that fails.

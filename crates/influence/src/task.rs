@@ -7,6 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::error::InfluenceError;
+use crate::preview::Preview;
 
 /// One of the two sets of samples that a scan sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +28,24 @@ impl Set {
     }
 }
 
-/// A small picture of a sample for reports: `height` × `width` pixels, row by row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Preview {
-    /// Pixels in a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Grey values, 0 = black; `width * height` of them.
-    pub grey: Vec<u8>,
-}
+/// The label of a sample that has none: it is not judged, counted or named, and keeps its position.
+pub const UNLABELLED: usize = usize::MAX;
 
-/// A training run as the sidecar sees it: how to build the model, the data, and how to get logits.
+/// A training run as the sidecar sees it: how to build the model, the data, and how to get what it says of a batch.
 ///
 /// A Burn model is a Rust type, so the sidecar is compiled with it: implement this trait for a
 /// small struct that opens your data, and hand it to `mirrorwatch::sidecar`.
 ///
-/// `K` is the number of classes and `B` the number of samples in a batch.
+/// `K` is the number of classes and `B` the number of samples in a batch. There are two kinds of tasks:
+///
+/// - **Classification** implements [`classes`](Task::classes), [`label`](Task::label) and
+///   [`logits`](Task::logits). Suspects come with the label that each should probably carry.
+/// - **Everything else that has a loss per sample** (regression, language modelling, detection, several labels at
+///   once) implements [`losses`](Task::losses) instead and leaves those three alone. Suspects are samples whose
+///   target does not fit what the probe teaches; nothing is suggested in its place.
+///
+/// Either is tried on two probe samples before anything is watched ([`rehearse`](crate::rehearse)), so that a
+/// method that is missing or returns the wrong shape is told at once.
 pub trait Task: Send + Sync + 'static {
     /// The model that is being trained.
     type Model: Module;
@@ -64,14 +66,34 @@ pub trait Task: Send + Sync + 'static {
     /// Puts samples into a batch on `device`, as the training's own batcher does.
     fn batch(&self, items: Vec<Self::Item>, device: &Device) -> Self::Batch;
 
-    /// The given label of a sample, below [`classes`](Task::classes).
-    fn label(&self, item: &Self::Item) -> usize;
+    /// The number of classes K. 0, the default, for a task that is no classification: it has
+    /// [`losses`](Task::losses).
+    fn classes(&self) -> usize {
+        0
+    }
 
-    /// The number of classes K.
-    fn classes(&self) -> usize;
+    /// The given label of a sample, below [`classes`](Task::classes), or [`UNLABELLED`] for a training sample that
+    /// has none. Not asked for without classes, except for that: 0 by default.
+    fn label(&self, item: &Self::Item) -> usize {
+        let _ = item;
+        0
+    }
 
-    /// Logits of shape `[B, K]`, before any softmax.
-    fn logits(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<2>;
+    /// Logits of shape `[B, K]`, before any softmax. For a task with [`classes`](Task::classes).
+    fn logits(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<2> {
+        let _ = (model, batch);
+        panic!("the task has classes, so it must implement Task::logits")
+    }
+
+    /// The loss of each sample, of shape `[B]`, larger = worse. For a task without [`classes`](Task::classes).
+    ///
+    /// The same loss as in training, before any mean over the batch, differentiable, finite, and comparable between
+    /// samples: where samples differ in size (words in a sentence, boxes in an image, labels at once) take the
+    /// mean over the parts, not the sum.
+    fn losses(&self, model: &Self::Model, batch: &Self::Batch) -> Tensor<1> {
+        let _ = (model, batch);
+        panic!("the task has no classes, so it must implement Task::losses")
+    }
 
     /// Indices of training samples whose labels were verified: the trusted set. Draw them at
     /// random from the training set and train on them like on any other. None by default.
@@ -105,10 +127,21 @@ pub trait Task: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// A small picture of a sample for reports. None by default.
+    /// What a person is shown of a sample in pages and reports: a picture, a text or a table row. None by default.
     fn preview(&self, item: &Self::Item) -> Option<Preview> {
         let _ = item;
         None
+    }
+
+    /// What turns names of weights in safetensors files into those of the model: regular expressions and what to put
+    /// in their place (`$1` for a group), applied in turn. None by default: the names are the model's.
+    ///
+    /// ```
+    /// // PyTorch's `nn.Sequential` counts its layers, activations among them.
+    /// let names = [("^features\\.0\\.", "conv1."), ("^features\\.3\\.", "conv2."), ("^classifier\\.", "head.")];
+    /// ```
+    fn weight_names(&self) -> Vec<(String, String)> {
+        Vec::new()
     }
 
     /// The name of a class in reports. Its number by default.
@@ -120,9 +153,9 @@ pub trait Task: Send + Sync + 'static {
 /// The labels of a task, read once and checked.
 #[derive(Debug, Clone)]
 pub struct Labels {
-    /// Number of classes K.
+    /// Number of classes K; 0 for a task that has losses instead.
     pub classes: usize,
-    /// Given label of each training sample.
+    /// Given label of each training sample; 0 for all without classes, and for those without a label.
     pub train: Vec<usize>,
     /// Label of each probe sample.
     pub probe: Vec<usize>,
@@ -130,6 +163,8 @@ pub struct Labels {
     pub trusted: Vec<usize>,
     /// Sorted indices of canaries among the training samples, without repetition; none is trusted.
     pub canaries: Vec<usize>,
+    /// Sorted indices of training samples without a label: they are not judged.
+    pub unlabelled: Vec<usize>,
 }
 
 impl Labels {
@@ -141,14 +176,15 @@ impl Labels {
     /// canary out of range, named twice or both at once, or a dataset that cannot be read.
     pub fn read<T: Task>(task: &T) -> Result<Self, InfluenceError> {
         let classes = task.classes();
-        if classes < 2 {
-            return Err(InfluenceError::Data(format!(
-                "the task has {classes} classes; a wrong label needs at least 2"
-            )));
+        if classes == 1 {
+            return Err(InfluenceError::Data(
+                "the task has 1 class; a wrong label needs at least 2, and a task that is no classification has 0"
+                    .to_string(),
+            ));
         }
-        let train = read_labels(task, Set::Training, classes)?;
-        let probe = read_labels(task, Set::Probe, classes)?;
-        check_probe_classes(task, &train, &probe)?;
+        let (train, unlabelled) = read_labels(task, Set::Training, classes)?;
+        let (probe, _) = read_labels(task, Set::Probe, classes)?;
+        check_probe_classes(task, &train, &unlabelled, &probe)?;
         let trusted = check_indices("trusted set", task.trusted(), train.len())?;
         let canaries = check_indices("canaries", task.canaries(), train.len())?;
         if let Some(both) = canaries.iter().find(|i| trusted.binary_search(i).is_ok()) {
@@ -156,9 +192,16 @@ impl Labels {
                 "training sample {both} is trusted and a canary; a label cannot be verified and wrong on purpose, remove it from one of the two"
             )));
         }
-        if trusted.len() + canaries.len() >= train.len() {
+        for (set, indices) in [("trusted set", &trusted), ("canaries", &canaries)] {
+            if let Some(both) = indices.iter().find(|i| unlabelled.binary_search(i).is_ok()) {
+                return Err(InfluenceError::Data(format!(
+                    "training sample {both} of the {set} has no label; remove it there, or give it one"
+                )));
+            }
+        }
+        if trusted.len() + canaries.len() + unlabelled.len() >= train.len() {
             return Err(InfluenceError::Data(format!(
-                "all {} training samples are trusted or canaries; nothing is left to judge, name fewer",
+                "all {} training samples are trusted, canaries or without a label; nothing is left to judge, name fewer",
                 train.len()
             )));
         }
@@ -168,7 +211,25 @@ impl Labels {
             probe,
             trusted,
             canaries,
+            unlabelled,
         })
+    }
+
+    /// Whether the task is a classification.
+    pub fn has_classes(&self) -> bool {
+        self.classes > 0
+    }
+
+    /// Positions of the training samples that have a label, ascending.
+    pub fn labelled(&self) -> Vec<usize> {
+        let mut unlabelled = self.unlabelled.iter().peekable();
+        let mut labelled = Vec::with_capacity(self.train.len() - self.unlabelled.len());
+        for sample in 0..self.train.len() {
+            if unlabelled.next_if(|&&next| next == sample).is_none() {
+                labelled.push(sample);
+            }
+        }
+        labelled
     }
 }
 
@@ -180,7 +241,12 @@ pub(crate) fn dataset<T: Task>(task: &T, set: Set) -> Arc<dyn Dataset<T::Item>> 
     }
 }
 
-fn read_labels<T: Task>(task: &T, set: Set, classes: usize) -> Result<Vec<usize>, InfluenceError> {
+/// The labels of a set, 0 where there is none, and the positions of those.
+fn read_labels<T: Task>(
+    task: &T,
+    set: Set,
+    classes: usize,
+) -> Result<(Vec<usize>, Vec<usize>), InfluenceError> {
     let data = dataset(task, set);
     if data.is_empty() {
         return Err(InfluenceError::Data(format!(
@@ -189,6 +255,7 @@ fn read_labels<T: Task>(task: &T, set: Set, classes: usize) -> Result<Vec<usize>
         )));
     }
     let mut labels = Vec::with_capacity(data.len());
+    let mut unlabelled = Vec::new();
     for index in 0..data.len() {
         let item = data.get(index).map_err(|error| InfluenceError::Read {
             set: set.name(),
@@ -196,6 +263,20 @@ fn read_labels<T: Task>(task: &T, set: Set, classes: usize) -> Result<Vec<usize>
             message: error.to_string(),
         })?;
         let label = task.label(&item);
+        if label == UNLABELLED {
+            if set == Set::Probe {
+                return Err(InfluenceError::Data(format!(
+                    "probe sample {index} has no label; the probe teaches what is right, remove it there"
+                )));
+            }
+            unlabelled.push(index);
+            labels.push(0);
+            continue;
+        }
+        if classes == 0 {
+            labels.push(0);
+            continue;
+        }
         if label >= classes {
             return Err(InfluenceError::Data(format!(
                 "label {label} of {} sample {index} is out of range; the task has {classes} classes, 0 to {}",
@@ -205,14 +286,24 @@ fn read_labels<T: Task>(task: &T, set: Set, classes: usize) -> Result<Vec<usize>
         }
         labels.push(label);
     }
-    Ok(labels)
+    Ok((labels, unlabelled))
 }
 
 fn check_probe_classes<T: Task>(
     task: &T,
     train: &[usize],
+    unlabelled: &[usize],
     probe: &[usize],
 ) -> Result<(), InfluenceError> {
+    if task.classes() == 0 {
+        // Two, so that each of two folds holds one.
+        return match probe.len() {
+            0 | 1 => Err(InfluenceError::Data(
+                "the probe set has 1 sample; add clean ones, a few hundred do".to_string(),
+            )),
+            _ => Ok(()),
+        };
+    }
     let mut in_probe = vec![0usize; task.classes()];
     for &label in probe {
         in_probe[label] += 1;
@@ -221,6 +312,8 @@ fn check_probe_classes<T: Task>(
     for &label in train {
         in_train[label] += 1;
     }
+    // They stand as class 0.
+    in_train[0] -= unlabelled.len();
     for class in 0..task.classes() {
         // Two, so that each of two folds holds one.
         if in_train[class] > 0 && in_probe[class] < 2 {

@@ -73,7 +73,8 @@ where
     let export = fitting(dataset.len(), path.as_ref())?;
     let labels = export
         .wrong()
-        .filter(|suspect| suspect.wrong_probability >= least)
+        // Without classes there is no label to put in its place.
+        .filter(|suspect| suspect.wrong_probability >= least && suspect.suggested != suspect.given)
         .map(|suspect| (suspect.index, suspect.suggested))
         .collect();
     Ok(Relabelled {

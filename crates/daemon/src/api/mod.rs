@@ -16,8 +16,10 @@ use crate::hub::RunView;
 use crate::pages::Pages;
 use crate::report::served;
 use crate::runs::lock;
+pub use model::shortened;
 use model::{
     Curve, CurvePoint, ReviewView, Run, RunList, Sample, Sidecar, SuspectList, SuspectView,
+    in_words,
 };
 pub use picture::png;
 pub use reviews::{classes, reviews};
@@ -112,7 +114,11 @@ fn sidecar(pages: &Pages, request: &Request) -> Sidecar {
         version: env!("CARGO_PKG_VERSION"),
         ready: pages.hub.listed(),
         problem: pages.problem(),
-        previews: pages.desk.samples.preview(0).is_some(),
+        previews: pages
+            .desk
+            .samples
+            .preview(0)
+            .is_some_and(|preview| preview.image().is_some()),
         takes_reviews: pages.guard.check(request).is_ok(),
         user: request.user().map(String::from),
         scanning: pages.hub.scanning(),
@@ -204,6 +210,7 @@ pub fn sample(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
         given: samples.given(index),
         given_name: samples.class_name(samples.given(index)),
         source: samples.source(index),
+        preview: in_words(samples, index),
         suspect: suspect.map(|suspect| SuspectView::new(suspect, &view, samples)),
         review: view
             .reviews
@@ -222,7 +229,13 @@ pub fn preview(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
             "this task has no pictures of its samples",
         ));
     };
-    let png = picture::png(&preview)
+    let Some(image) = preview.image() else {
+        return Err(Refusal::new(
+            404,
+            "this task shows its samples in words; see `preview` of the sample itself",
+        ));
+    };
+    let png = picture::png(image)
         .map_err(|error| Refusal::new(500, format!("cannot draw sample {index}: {error}")))?;
     // Training samples stay as they are while a sidecar runs, and a minute longer does no harm.
     Ok(Response::bytes("image/png", png).with_header("cache-control", "private, max-age=60"))

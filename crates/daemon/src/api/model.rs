@@ -29,7 +29,7 @@ pub struct Sidecar {
     pub ready: bool,
     /// What is wrong with it, as `/healthz` says it; null when nothing is.
     pub problem: Option<String>,
-    /// Whether there are pictures of training samples.
+    /// Whether there are pictures of training samples; texts and rows come with the samples.
     pub previews: bool,
     /// Whether whoever asks may write reviews.
     pub takes_reviews: bool,
@@ -181,7 +181,10 @@ pub struct SuspectView {
     #[serde(flatten)]
     suspect: Suspect,
     given_name: String,
-    suggested_name: String,
+    /// Null for a task without classes.
+    suggested_name: Option<String>,
+    /// The sample as a text or a table row; null where the task has a picture of it, or nothing to show.
+    preview: Option<String>,
     /// What was said of it; null when nothing was.
     review: Option<ReviewView>,
 }
@@ -194,8 +197,26 @@ impl SuspectView {
             review: review.map(|review| ReviewView::new(review, samples)),
             suspect: suspect.clone(),
             given_name: samples.class_name(suspect.given),
-            suggested_name: samples.class_name(suspect.suggested as usize),
+            suggested_name: suspect.suggestion().map(|class| samples.class_name(class)),
+            preview: in_words(samples, suspect.index),
         }
+    }
+}
+
+/// Letters of a text that are shown; the rest of it is cut off.
+const LETTERS: usize = 500;
+
+/// A sample as a text or a table row, cut to a readable length.
+pub fn in_words(samples: &dyn Samples, index: usize) -> Option<String> {
+    let words = samples.preview(index)?.words()?;
+    Some(shortened(words))
+}
+
+/// A text of at most [`LETTERS`] letters.
+pub fn shortened(text: String) -> String {
+    match text.char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text,
     }
 }
 
@@ -212,6 +233,8 @@ pub struct Sample<'a> {
     pub given: usize,
     /// The name of that class.
     pub given_name: String,
+    /// The sample as a text or a table row; null where the task has a picture of it, or nothing to show.
+    pub preview: Option<String>,
     /// Where it came from.
     pub source: Option<String>,
     /// What is said against it; null when it is no suspect.

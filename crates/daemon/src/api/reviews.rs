@@ -108,7 +108,12 @@ fn note(pages: &Pages, request: &Request, parts: &[&str]) -> Answer {
     if let Some(label) = label.filter(|&label| label >= classes) {
         return Err(Refusal::new(
             404,
-            format!("there is no class {label}; they count from 0, and there are {classes}"),
+            match classes {
+                0 => "this task has no classes, so nothing can be relabelled".to_string(),
+                _ => {
+                    format!("there is no class {label}; they count from 0, and there are {classes}")
+                }
+            },
         ));
     }
     let conflict = |why: &str| Err(Refusal::new(409, why));

@@ -38,11 +38,7 @@ impl Samples for Few {
     }
 
     fn preview(&self, index: usize) -> Option<Preview> {
-        (index < 2).then(|| Preview {
-            width: 2,
-            height: 1,
-            grey: vec![0, 255],
-        })
+        (index < 2).then(|| Preview::grey(2, 1, vec![0, 255]))
     }
 
     fn classes(&self) -> usize {
@@ -88,6 +84,7 @@ pub fn runs_at(directory: &std::path::Path, hub: &Arc<Hub>) -> (Arc<Runs>, Label
         probe: vec![0, 1],
         trusted: Vec::new(),
         canaries: Vec::new(),
+        unlabelled: Vec::new(),
         classes: 2,
     };
     let estimators = [Estimator {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod model;
+mod unhooked;
 
 use std::fs;
 

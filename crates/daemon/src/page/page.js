@@ -130,6 +130,7 @@ function toggle(filter) {
 const pressed = filter => String(Object.entries(filter).every(([name, value]) => state.filter[name] === value));
 
 function pairs(summary) {
+  if (summary.classes === 0) return null;
   const rows = summary.class_pairs.slice(0, 8).map(pair => {
     const filter = { given: pair.given, suggested: pair.suggested };
     return el('tr', {}, el('td', {}, el('button', { onclick: () => toggle(filter), 'aria-pressed': pressed(filter) },
@@ -186,19 +187,21 @@ const matching = () => `${state.suspects.length} of ${state.matching} shown`;
 function tileOf(suspect, run) {
   let tile = tiles.get(suspect.index);
   if (!tile) {
-    tile = el('button', { 'data-index': suspect.index }, picture(suspect.index), el('i'), el('i', { class: 'to' }), el('i', { class: 'quiet' }), el('i', { class: 'said' }));
+    tile = el('button', { 'data-index': suspect.index }, picture(suspect.index, suspect.preview), el('i'), el('i', { class: 'to' }), el('i', { class: 'quiet' }), el('i', { class: 'said' }));
     tiles.set(suspect.index, tile);
   }
   const [, given, suggested, chance, said] = tile.children;
   said.textContent = saidOf(suspect.review, true);
-  given.textContent = suspect.given_name;
-  suggested.textContent = `→ ${suspect.suggested_name}`;
+  given.textContent = suspect.suggested_name === null ? '' : suspect.given_name;
+  suggested.textContent = suspect.suggested_name === null ? '' : `→ ${suspect.suggested_name}`;
   chance.textContent = `${(100 * suspect.wrong_probability).toFixed(0)} % · ${suspect.id}`;
   tile.onclick = () => { location.hash = link(run, suspect.index); };
   return tile;
 }
 
-function picture(index) {
+/** A sample as a picture, a text or a table row. */
+function picture(index, words) {
+  if (words !== null) return el('span', { class: 'words' }, words);
   if (!state.list.sidecar.previews) return el('span');
   // Its place is there before it is.
   return el('img', { alt: '', loading: 'lazy', decoding: 'async', width: 112, height: 112, src: path('samples', index, 'preview') });
@@ -281,7 +284,7 @@ function review(run, sample) {
   const withdraw = button('withdraw', 'what was said no longer counts', () => say('withdrawn'));
   if (takes) {
     box.append(el('div', { class: 'filters', role: 'group', 'aria-label': `is the label ${sample.given_name} wrong?` },
-      verdicts.confirmed, verdicts.cleared, labels, verdicts.relabelled, withdraw,
+      verdicts.confirmed, verdicts.cleared, sample.suspect?.suggested_name === null ? null : [labels, verdicts.relabelled], withdraw,
       user ? el('span', { class: 'quiet' }, `as ${user}`) : el('input', { 'aria-label': 'your name', placeholder: 'your name', autocomplete: 'name', maxlength: 100, value: named(),
         onchange: event => { try { localStorage.setItem('mirrorwatch-who', event.target.value.trim()); } catch { /* then it is asked for again */ } } })));
     const wanted = sample.review?.label ?? sample.suspect?.suggested;
@@ -319,8 +322,10 @@ async function showSample(run, index) {
   const at = state.suspects.findIndex(suspect => suspect.index === index);
   const to = suspect => suspect === undefined ? null : () => { location.hash = link(run, suspect.index); };
   const [before, after] = [to(state.suspects[at - 1]), to(at < 0 ? undefined : state.suspects[at + 1])];
-  const facts = [['given', sample.given_name]];
-  if (sample.suspect) facts.push(['suggested', sample.suspect.suggested_name], ['chance that it is wrong', percent(sample.suspect.wrong_probability)],
+  const facts = [];
+  if (sample.suspect?.suggested_name !== null) facts.push(['given', sample.given_name]);
+  if (sample.suspect?.suggested_name) facts.push(['suggested', sample.suspect.suggested_name]);
+  if (sample.suspect) facts.push(['chance that it is wrong', percent(sample.suspect.wrong_probability)],
     ['p-value', rounded(sample.suspect.p_value)], ['first a suspect', `epoch ${sample.suspect.first_flagged_epoch ?? '–'}`],
     ['first learnt', sample.suspect.fitted_epoch === null ? 'not yet' : `epoch ${sample.suspect.fitted_epoch}`]);
   else facts.push(['', 'no suspect at the last scan']);
@@ -332,7 +337,7 @@ async function showSample(run, index) {
       el('button', { onclick: before, disabled: !before, 'aria-label': 'previous suspect' }, '←'),
       el('button', { onclick: after, disabled: !after, 'aria-label': 'next suspect' }, '→'),
       el('button', { onclick: close, 'aria-label': 'close' }, '×')),
-    el('div', { class: 'facts' }, picture(index), el('dl', {}, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
+    el('div', { class: 'facts' }, picture(index, sample.preview), el('dl', {}, facts.map(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))),
     review(run, sample),
     el('div', { class: 'charts' },
       chart('evidence: −log₁₀ of the p-value', [{ name: 'evidence', values: values(point => -Math.log10(Math.max(point.p_value, 1e-8))) }], rounded, 'h3'),

@@ -13,7 +13,7 @@ use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::{Labels, Set, Task};
 use sha2::{Digest, Sha256};
 
-use crate::api::png;
+use crate::api::{png, shortened};
 use crate::audit::{self, Review, Verdict, log};
 use crate::confirm::{self, ConfirmRecord, NeighbourRecord, SecondLook};
 use crate::digest::hex;
@@ -183,12 +183,13 @@ fn cards<T: Task>(
         cards.push(Card {
             id: suspect.id.clone(),
             given: task.class_name(suspect.given),
-            suggested: task.class_name(suspect.suggested as usize),
+            suggested: suspect.suggestion().map(|class| task.class_name(class)),
             wrong_probability: suspect.wrong_probability,
             p_value: suspect.p_value,
             source: suspect.source.clone(),
             fitted_epoch: suspect.fitted_epoch,
             picture: picture(task, Set::Training, suspect.index),
+            words: words(task, suspect.index),
             curve: history.iter().map(|point| point.p_value).collect(),
             stage_two: looks.get(&suspect.index).map(|look| second(task, look)),
             review: reviews.get(&suspect.index).map(|r| said(task, r)),
@@ -235,8 +236,14 @@ fn picture<T: Task>(task: &T, set: Set, index: usize) -> Option<String> {
         Set::Probe => task.probe(),
     };
     let preview = task.preview(&data.get(index).ok()?)?;
-    let bytes = png(&preview).ok()?;
+    let bytes = png(preview.image()?).ok()?;
     Some(format!("data:image/png;base64,{}", STANDARD.encode(bytes)))
+}
+
+/// A training sample as a text or table row; none where the task has none.
+fn words<T: Task>(task: &T, index: usize) -> Option<String> {
+    let preview = task.preview(&task.train().get(index).ok()?)?;
+    preview.words().map(shortened)
 }
 
 fn said<T: Task>(task: &T, review: &Review) -> String {
@@ -339,8 +346,8 @@ fn settings<T: Task>(
         ("SHA-256 of the given labels", hash(labels.train.iter())),
         ("SHA-256 of the probe's labels", hash(labels.probe.iter())),
     ];
-    if let Some(pictures) = hash_of_pictures(task) {
-        settings.push(("SHA-256 of the training samples' pictures", pictures));
+    if let Some(previews) = hash_of_previews(task) {
+        settings.push(("SHA-256 of the training samples as shown", previews));
     }
     if !log_head.is_empty() {
         settings.push(("SHA-256 of the last review", log_head.to_string()));
@@ -357,12 +364,16 @@ fn hash<'a>(numbers: impl Iterator<Item = &'a usize>) -> String {
     hex(&hash.finalize())
 }
 
-/// Of all training samples' grey values, one after the other; none where a sample has no picture.
-fn hash_of_pictures<T: Task>(task: &T) -> Option<String> {
+/// Of what all training samples show, pixels or words, one after the other; none where one shows nothing.
+fn hash_of_previews<T: Task>(task: &T) -> Option<String> {
     let data = task.train();
     let mut hash = Sha256::new();
     for index in 0..data.len() {
-        hash.update(&task.preview(&data.get(index).ok()?)?.grey);
+        let preview = task.preview(&data.get(index).ok()?)?;
+        match preview.image() {
+            Some(image) => hash.update(&image.pixels),
+            None => hash.update(preview.words()?),
+        }
     }
     Some(hex(&hash.finalize()))
 }

@@ -44,8 +44,8 @@ pub struct Card {
     pub id: String,
     /// Given label.
     pub given: String,
-    /// The label it should most likely carry.
-    pub suggested: String,
+    /// The label it should most likely carry; none for a task without classes.
+    pub suggested: Option<String>,
     /// Estimated chance that the given label is wrong.
     pub wrong_probability: f32,
     /// Conformal p-value.
@@ -56,6 +56,8 @@ pub struct Card {
     pub fitted_epoch: Option<u32>,
     /// A picture as a data URI.
     pub picture: Option<String>,
+    /// The sample as a text or a table row.
+    pub words: Option<String>,
     /// p-values over the checkpoints.
     pub curve: Vec<f64>,
     /// What stage two says of it.
@@ -228,7 +230,7 @@ fn pairs(report: &Report) -> Markup {
             .map_or(0, |p| p.suspects)
     };
     html! {
-        section #pairs {
+        @if !names.is_empty() { section #pairs {
             h2 { "Given and suggested labels" }
             @if pairs.is_empty() {
                 p { "There is no suspect." }
@@ -270,7 +272,7 @@ fn pairs(report: &Report) -> Markup {
                 }
                 @if pairs.len() > 30 { p.muted { (pairs.len() - 30) " rarer pairs are in suspects.csv." } }
             }
-        }
+        } }
     }
 }
 
@@ -335,7 +337,7 @@ fn suspects(report: &Report) -> Markup {
 fn card(suspect: &Card) -> Markup {
     let verdict = suspect.stage_two.as_ref().map(|s| s.verdict.as_str());
     html! {
-        li.card data-given=(suspect.given) data-suggested=(suspect.suggested)
+        li.card data-given=(suspect.given) data-suggested=[suspect.suggested.as_deref()]
             data-source=[suspect.source.as_deref()] data-verdict=[verdict] {
             div.top {
                 @if let Some(picture) = &suspect.picture {
@@ -343,11 +345,14 @@ fn card(suspect: &Card) -> Markup {
                 }
                 div {
                     h3 { (suspect.id) }
-                    div.labels { (suspect.given) " → " (suspect.suggested) }
+                    @if let Some(suggested) = &suspect.suggested {
+                        div.labels { (suspect.given) " → " (suggested) }
+                    }
                     div.muted { "wrong with a chance of " (percent(f64::from(suspect.wrong_probability))) }
                     div.muted { "p " (format!("{:.1e}", suspect.p_value)) }
                 }
             }
+            @if let Some(words) = &suspect.words { p.words { (words) } }
             (evidence(&format!("Evidence against sample {} over the checkpoints", suspect.id), &suspect.curve))
             @if let Some(source) = &suspect.source { div.muted { "from " (source) } }
             @if let Some(epoch) = suspect.fitted_epoch { div.muted { "label learnt by the model at epoch " (epoch) } }

@@ -23,7 +23,8 @@ fn report() -> Report {
         cards: vec![Card {
             id: HOSTILE.to_string(),
             given: HOSTILE.to_string(),
-            suggested: "dog".to_string(),
+            suggested: Some("dog".to_string()),
+            words: None,
             wrong_probability: 0.9,
             p_value: 0.002,
             source: Some(HOSTILE.to_string()),

@@ -114,6 +114,12 @@ impl Names {
 
 /// A class by its name or number.
 fn label<T: Task>(task: &T, labels: &Labels, text: &str) -> Result<usize, DaemonError> {
+    if !labels.has_classes() {
+        return Err(DaemonError::Option(
+            "this task has no classes, so nothing can be relabelled; confirm or clear instead"
+                .to_string(),
+        ));
+    }
     let mut named = (0..labels.classes).filter(|&class| task.class_name(class) == text);
     if let (Some(class), None) = (named.next(), named.next()) {
         return Ok(class);

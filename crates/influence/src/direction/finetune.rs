@@ -6,11 +6,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use super::gradient::cross_entropy;
 use super::{Direction, Forks, HeldOutLoss, Probe, Step, settle};
 use crate::error::InfluenceError;
 use crate::model::fork;
 use crate::score::{self, Score};
+use crate::sweep::mean_loss;
 use crate::task::Task;
 
 /// SGD with momentum on minibatches of the probe; the depth is the deepest one that the held-out fold
@@ -27,7 +27,7 @@ use crate::task::Task;
 pub struct Finetune;
 
 /// Learning rates to try in turn, until one does not destroy the model.
-const LEARNING_RATES: [f64; 3] = [0.02, 0.005, 0.00125];
+const LEARNING_RATES: [f64; 5] = [0.02, 0.005, 0.00125, 3e-4, 8e-5];
 /// A fork whose held-out loss is this many times that of the model is destroyed, not taught.
 const DESTROYED: f64 = 1.5;
 const MOMENTUM: f64 = 0.9;
@@ -127,13 +127,12 @@ fn descend_at<T: Task>(
         let rest = order.split_off(MINIBATCH.min(order.len()));
         let minibatch = std::mem::replace(&mut order, rest);
         let (batch, labels) = probe.batch(&minibatch)?;
-        let logits = probe.task.logits(&model, &batch);
-        let gradients = cross_entropy(logits, labels).backward();
+        let gradients = mean_loss(probe.task, &model, &batch, labels).backward();
         let gradients = GradientsParams::from_grads(gradients, &model);
         // Burn's optimizers pass silently over a module that got no gradient.
         if gradients.is_empty() {
             return Err(InfluenceError::Outputs(
-                "no parameter of the model received a gradient from the probe set; check that the task's logits come from its model"
+                "no parameter of the model received a gradient from the probe set; check that the task's logits or losses come from its model"
                     .to_string(),
             ));
         }

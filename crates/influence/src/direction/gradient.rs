@@ -7,9 +7,10 @@ use super::{Direction, Probe, Step, step};
 use crate::error::InfluenceError;
 use crate::layers::Layers;
 use crate::score::{self, Score};
+use crate::sweep::mean_loss;
 use crate::task::Task;
 
-/// One step against the gradient of the mean cross-entropy on the probe.
+/// One step against the gradient of the mean loss on the probe: cross-entropy, or the task's own.
 ///
 /// Source: Ko et al., "The Mirrored Influence Hypothesis", CVPR 2024, with three differences: the
 /// fork is in evaluation semantics, one step serves the whole fold instead of one sample, and the
@@ -26,7 +27,10 @@ impl<T: Task> Direction<T> for Gradient {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        step::normalised(probe, Layers::All, cross_entropy, &score::Delta)
+        let loss = |model: &T::Model, batch: &T::Batch, labels| {
+            mean_loss(probe.task, model, batch, labels)
+        };
+        step::normalised(probe, Layers::All, loss, &score::Delta)
     }
 }
 

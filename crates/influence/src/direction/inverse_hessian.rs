@@ -57,9 +57,16 @@ impl<T: Task> Direction<T> for InverseHessian {
         &score::Delta
     }
 
+    /// Its curvature is that of the softmax.
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
         let theta = fork(probe.model);
-        let gradients = step::gradient(probe, &theta, probe.learnt, cross_entropy)?;
+        let gradients = step::gradient(probe, &theta, probe.learnt, |model, batch, labels| {
+            cross_entropy(probe.task.logits(model, batch), labels)
+        })?;
         let (weights, length) = step::lengths(&theta, &gradients);
         let curvature = GaussNewton {
             task: probe.task,

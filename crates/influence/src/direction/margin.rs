@@ -23,7 +23,14 @@ impl<T: Task> Direction<T> for Margin {
         &score::Counterfactual
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
+        let objective = |model: &T::Model, batch: &T::Batch, labels| {
+            objective(probe.task.logits(model, batch), labels)
+        };
         step::normalised(probe, Layers::All, objective, &score::Counterfactual)
     }
 }
@@ -44,7 +51,14 @@ impl<T: Task> Direction<T> for MarginLastLayer {
         &score::Counterfactual
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
+        let objective = |model: &T::Model, batch: &T::Batch, labels| {
+            objective(probe.task.logits(model, batch), labels)
+        };
         step::normalised(probe, Layers::Last, objective, &score::Counterfactual)
     }
 }

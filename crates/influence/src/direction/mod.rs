@@ -40,6 +40,11 @@ pub trait Direction<T: Task>: Send + Sync {
     /// The score that reads this direction best.
     fn score(&self) -> &'static dyn Score;
 
+    /// Whether it works on logits, and so only for tasks with classes.
+    fn needs_classes(&self) -> bool {
+        false
+    }
+
     /// Makes the fork at θ + v.
     ///
     /// # Errors

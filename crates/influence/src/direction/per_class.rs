@@ -44,6 +44,10 @@ impl<T: Task> Direction<T> for PerClass {
         &score::Counterfactual
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
         let theta = fork(probe.model);
         let mut gradients = Vec::with_capacity(probe.labels.classes);
@@ -97,7 +101,8 @@ fn contrast<T: Task>(
     // `gradient` takes the mean over all learnt samples; these make it one over each side.
     let toward = all as f64 / own as f64;
     let away = all as f64 / (all - own).max(1) as f64;
-    let gradient = step::gradient(probe, theta, probe.learnt, |logits, labels| {
+    let gradient = step::gradient(probe, theta, probe.learnt, |model, batch, labels| {
+        let logits = probe.task.logits(model, batch);
         let picked = logits.clone().narrow(1, class, 1).squeeze_dim::<1>(1);
         let below = logits.mean_dim(1).squeeze_dim::<1>(1) - picked;
         let own = labels.equal_elem(class as i64).float().without_autodiff();

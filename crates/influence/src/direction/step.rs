@@ -15,12 +15,12 @@ use crate::task::Task;
 /// destroys a convolutional model, so the choice is made anew for every checkpoint.
 const RHOS: [f64; 5] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2];
 
-/// Differentiates `objective` over the learnt probe samples and steps *against* the gradient by
+/// Differentiates `objective`, of a model, a batch and its labels, over the learnt probe samples and steps *against* the gradient by
 /// the length that lets `score` tell right from wrong labels best on the held-out ones.
 pub(super) fn normalised<T: Task>(
     probe: &Probe<'_, T>,
     layers: Layers,
-    objective: impl Fn(Tensor<2>, Tensor<1, Int>) -> Tensor<1>,
+    objective: impl Fn(&T::Model, &T::Batch, Tensor<1, Int>) -> Tensor<1>,
     score: &dyn Score,
 ) -> Result<Step<T::Model>, InfluenceError> {
     let theta = fork(probe.model);
@@ -46,7 +46,7 @@ pub(super) fn against<T: Task>(
 }
 
 /// Tries every step length ρ and keeps the forks whose `score` tells right from wrong labels best on
-/// the held-out samples. `take` makes the forks at a given ρ.
+/// the held-out samples; without classes, those whose held-out loss is the smallest. `take` makes the forks at a given ρ.
 pub(super) fn search<T: Task>(
     probe: &Probe<'_, T>,
     score: &dyn Score,
@@ -56,7 +56,7 @@ pub(super) fn search<T: Task>(
     for rho in RHOS {
         let forks = take(rho);
         // A step too long may overflow; that only means it is not chosen.
-        let quality = match probe.judge(&forks, score) {
+        let quality = match quality(probe, &forks, score) {
             Ok(quality) => quality,
             Err(InfluenceError::Outputs(_)) => continue,
             Err(error) => return Err(error),
@@ -73,8 +73,26 @@ pub(super) fn search<T: Task>(
     };
     Ok(Step {
         forks,
-        choice: format!("rho {rho:e}, probe auroc {quality:.3}"),
+        choice: match probe.labels.has_classes() {
+            true => format!("rho {rho:e}, probe auroc {quality:.3}"),
+            false => format!("rho {rho:e}, held-out loss {:.4}", -quality),
+        },
     })
+}
+
+/// How good forks are, by the held-out samples; larger = better.
+fn quality<T: Task>(
+    probe: &Probe<'_, T>,
+    forks: &Forks<T::Model>,
+    score: &dyn Score,
+) -> Result<f64, InfluenceError> {
+    match forks {
+        // No wrong target to tell from the right one can be made up.
+        Forks::One(model) if !probe.labels.has_classes() => {
+            probe.held_out_loss(model).map(|loss| -loss.mean)
+        }
+        forks => probe.judge(forks, score),
+    }
 }
 
 /// What a gradient must be multiplied by to be as long as the weights that have one.
@@ -107,22 +125,22 @@ pub(super) fn gradient<T: Task>(
     probe: &Probe<'_, T>,
     theta: &T::Model,
     samples: &[usize],
-    objective: impl Fn(Tensor<2>, Tensor<1, Int>) -> Tensor<1>,
+    objective: impl Fn(&T::Model, &T::Batch, Tensor<1, Int>) -> Tensor<1>,
 ) -> Result<GradientsParams, InfluenceError> {
     let total = samples.len() as f64;
     let mut accumulator = GradientsAccumulator::new();
     for chunk in samples.chunks(probe.batch_size.max(1)) {
         let (batch, labels) = probe.batch(chunk)?;
-        let logits = probe.task.logits(theta, &batch);
         let share = chunk.len() as f64 / total;
-        let gradients = objective(logits, labels).mul_scalar(share).backward();
+        let loss = objective(theta, &batch, labels).mul_scalar(share);
+        let gradients = loss.backward();
         (probe.progress)(0);
         accumulator.accumulate(theta, GradientsParams::from_grads(gradients, theta));
     }
     let gradients = accumulator.grads();
     if gradients.is_empty() {
         return Err(InfluenceError::Outputs(
-            "no parameter of the model received a gradient from the probe set; check that the task's logits come from its model"
+            "no parameter of the model received a gradient from the probe set; check that the task's logits or losses come from its model"
                 .to_string(),
         ));
     }

@@ -20,19 +20,19 @@ use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::conjugate::dot;
-use crate::direction::{cross_entropy, lengths, margin, moved};
+use crate::direction::{lengths, margin, moved};
 use crate::error::InfluenceError;
 use crate::flat::{flatten, unflatten, values};
 use crate::layers::{Layers, keep_last_layer};
 use crate::model::fork;
-use crate::sweep::{SweepOptions, read_items};
+use crate::sweep::{SweepOptions, mean_loss, read_items};
 use crate::task::{Labels, Set, Task, dataset};
 
 pub use confirm::{Confirm, ConfirmOptions, Confirmation, Neighbour, StageTwo};
 pub use inverse::{InverseOptions, Solved};
 pub use pairs::Products;
 
-/// Gradients of the cross-entropy (nats) of single samples with respect to the weights of one checkpoint.
+/// Gradients of the loss of single samples (cross-entropy in nats, or the task's own) with respect to the weights of one checkpoint.
 ///
 /// A gradient is a vector of [`parameters`](Exact::parameters) numbers, in the order of the model.
 pub struct Exact<'a, T: Task> {
@@ -132,7 +132,7 @@ impl<'a, T: Task> Exact<'a, T> {
     ///
     /// Cancellation, or a gradient that cannot be read.
     pub fn margin(&self, item: T::Item, label: usize) -> Result<Vec<f32>, InfluenceError> {
-        let gradients = self.differentiate(vec![item], &[label], 1.0, margin)?;
+        let gradients = self.differentiate(vec![item], &[label], 1.0, margin_of)?;
         flatten(&self.theta, &gradients, &self.like)
     }
 
@@ -167,7 +167,7 @@ impl<'a, T: Task> Exact<'a, T> {
         let gradients = accumulator.grads();
         if gradients.is_empty() {
             return Err(InfluenceError::Outputs(format!(
-                "no parameter of the model received a gradient from the {} set; check that the task's logits come from its model",
+                "no parameter of the model received a gradient from the {} set; check that the task's logits or losses come from its model",
                 set.name()
             )));
         }
@@ -183,7 +183,7 @@ impl<'a, T: Task> Exact<'a, T> {
         share: f64,
     ) -> Result<GradientsParams, InfluenceError> {
         let items = read_items(dataset(self.task, set).as_ref(), set, samples)?;
-        self.differentiate(items, given, share, cross_entropy)
+        self.differentiate(items, given, share, mean_loss)
     }
 
     /// The gradient of `share` times the objective of a batch.
@@ -192,7 +192,7 @@ impl<'a, T: Task> Exact<'a, T> {
         items: Vec<T::Item>,
         given: &[usize],
         share: f64,
-        objective: fn(Tensor<2>, Tensor<1, Int>) -> Tensor<1>,
+        objective: Objective<T>,
     ) -> Result<GradientsParams, InfluenceError> {
         if self.forward.cancel.load(Ordering::Relaxed) {
             return Err(InfluenceError::Cancelled);
@@ -201,14 +201,24 @@ impl<'a, T: Task> Exact<'a, T> {
         let count = items.len();
         let labels: Vec<i64> = given.iter().map(|&label| label as i64).collect();
         let labels: Tensor<1, Int> = Tensor::from_data(TensorData::new(labels, [count]), &device);
-        let logits = self
-            .task
-            .logits(&self.theta, &self.task.batch(items, &device));
-        let loss = objective(logits, labels).mul_scalar(share);
+        let batch = self.task.batch(items, &device);
+        let loss = objective(self.task, &self.theta, &batch, labels).mul_scalar(share);
         let gradients = GradientsParams::from_grads(loss.backward(), &self.theta);
         (self.forward.progress)(count);
         Ok(gradients)
     }
+}
+
+/// What is differentiated, given a batch and its labels.
+type Objective<T> = fn(&T, &<T as Task>::Model, &<T as Task>::Batch, Tensor<1, Int>) -> Tensor<1>;
+
+fn margin_of<T: Task>(
+    task: &T,
+    model: &T::Model,
+    batch: &T::Batch,
+    labels: Tensor<1, Int>,
+) -> Tensor<1> {
+    margin(task.logits(model, batch), labels)
 }
 
 /// ⟨a, b⟩ of two gradients, summed in double precision.

@@ -1,7 +1,6 @@
 //! `after`: the loss at θ + v.
 
 use super::{Score, View};
-use crate::sweep::cross_entropy;
 
 /// ℓ_i(θ + v): the loss of the given label after the step.
 pub struct After;
@@ -17,10 +16,9 @@ impl Score for After {
     }
 
     fn score(&self, view: &View<'_>) -> Vec<f32> {
-        let mut scores = Vec::with_capacity(view.labels.len());
-        for (sample, &label) in view.labels.iter().enumerate() {
-            scores.push(cross_entropy(view.after.row(sample), label));
-        }
-        scores
+        let samples = 0..view.labels.len();
+        samples
+            .map(|sample| view.loss(view.after, sample))
+            .collect()
     }
 }

@@ -18,6 +18,10 @@ impl Score for Counterfactual {
         false
     }
 
+    fn needs_classes(&self) -> bool {
+        true
+    }
+
     fn score(&self, view: &View<'_>) -> Vec<f32> {
         score(view, false)
     }
@@ -34,6 +38,10 @@ impl Score for CounterfactualRelative {
 
     fn held_out_null(&self) -> bool {
         false
+    }
+
+    fn needs_classes(&self) -> bool {
+        true
     }
 
     fn score(&self, view: &View<'_>) -> Vec<f32> {

@@ -1,7 +1,6 @@
 //! `delta`: the signed change of the loss.
 
 use super::{Score, View};
-use crate::sweep::cross_entropy;
 
 /// Δℓ_i = ℓ_i(θ + v) − ℓ_i(θ), signed: positive means that learning clean data made this label
 /// less likely.
@@ -19,9 +18,8 @@ impl Score for Delta {
 
     fn score(&self, view: &View<'_>) -> Vec<f32> {
         let mut scores = Vec::with_capacity(view.labels.len());
-        for (sample, &label) in view.labels.iter().enumerate() {
-            let after = cross_entropy(view.after.row(sample), label);
-            scores.push(after - cross_entropy(view.before.row(sample), label));
+        for sample in 0..view.labels.len() {
+            scores.push(view.loss(view.after, sample) - view.loss(view.before, sample));
         }
         scores
     }

@@ -24,6 +24,11 @@ pub trait Score: Send + Sync {
     /// samples err on the safe side.
     fn held_out_null(&self) -> bool;
 
+    /// Whether it reads logits, and so only serves tasks with classes.
+    fn needs_classes(&self) -> bool {
+        false
+    }
+
     /// One score per sample of the view.
     fn score(&self, view: &View<'_>) -> Vec<f32>;
 
@@ -37,6 +42,9 @@ pub trait Score: Send + Sync {
 
 fn add_log_probabilities(view: &View<'_>, support: &mut [f32]) {
     let classes = view.after.classes;
+    if classes == 0 {
+        return;
+    }
     for (sample, row) in support.chunks_mut(classes).enumerate() {
         let logits = view.after.row(sample);
         let loss_of_first = cross_entropy(logits, 0);
@@ -138,6 +146,15 @@ impl<'a> View<'a> {
             self.before
         } else {
             self.after
+        }
+    }
+
+    /// The loss of a sample: cross-entropy (nats) under the label that is judged, which need not be the given one;
+    /// without classes, the task's own.
+    pub fn loss(&self, outputs: &Outputs, sample: usize) -> f32 {
+        match outputs.classes {
+            0 => outputs.losses[sample],
+            _ => cross_entropy(outputs.row(sample), self.labels[sample]),
         }
     }
 

@@ -201,13 +201,14 @@ fn over_classes(pairs: &[Influence], classes: &[usize], correlation: Correlation
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// The classes with the most probe samples, the largest first.
+/// The classes with the most probe samples, the largest first; without classes, the one that all are of.
 fn largest(labels: &Labels, most: usize) -> Vec<usize> {
-    let mut counts = vec![0usize; labels.classes];
+    let all = labels.classes.max(1);
+    let mut counts = vec![0usize; all];
     for &label in &labels.probe {
         counts[label] += 1;
     }
-    let mut classes: Vec<usize> = (0..labels.classes).filter(|&c| counts[c] > 0).collect();
+    let mut classes: Vec<usize> = (0..all).filter(|&c| counts[c] > 0).collect();
     classes.sort_by_key(|&class| (std::cmp::Reverse(counts[class]), class));
     classes.truncate(most.max(1));
     classes
@@ -225,7 +226,7 @@ fn draw_groups(
     amount: usize,
     rng: &mut StdRng,
 ) -> Vec<Vec<usize>> {
-    let mut by_class = vec![Vec::new(); labels.classes];
+    let mut by_class = vec![Vec::new(); labels.classes.max(1)];
     for (place, &sample) in samples.iter().enumerate() {
         by_class[labels.train[sample]].push(place);
     }

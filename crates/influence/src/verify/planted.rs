@@ -45,6 +45,11 @@ pub fn planted<T: Task>(
     (folds, seed): (usize, u64),
     forward: &SweepOptions<'_>,
 ) -> Result<Planted, InfluenceError> {
+    if !labels.has_classes() {
+        return Err(InfluenceError::Data(
+            "wrong labels can only be made up for a task with classes; measure with canaries instead".to_string(),
+        ));
+    }
     let direction = direction::by_name::<T>(&estimator.direction)?;
     let score = score::by_name(&estimator.score)?;
     let all: Vec<usize> = (0..labels.probe.len()).collect();

@@ -9,10 +9,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
-use crate::direction::cross_entropy;
 use crate::error::InfluenceError;
 use crate::model::fork;
-use crate::sweep::{SweepOptions, read_items};
+use crate::sweep::{SweepOptions, mean_loss, read_items};
 use crate::task::{Labels, Set, Task, dataset};
 
 /// How a short training runs.
@@ -75,10 +74,10 @@ pub(super) fn retrain<T: Task>(
             let given: Vec<i64> = kept.iter().map(|&i| labels.train[i] as i64).collect();
             let given: Tensor<1, Int> =
                 Tensor::from_data(TensorData::new(given, [kept.len()]), &device);
-            let logits = task.logits(&model, &task.batch(items, &device));
+            let batch = task.batch(items, &device);
             // Each sample weighs the same whether others of its batch are there or not.
             let share = kept.len() as f64 / places.len() as f64;
-            let loss = cross_entropy(logits, given).mul_scalar(share);
+            let loss = mean_loss(task, &model, &batch, given).mul_scalar(share);
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             model = optimizer.step(options.rate, model, gradients);
         }

@@ -51,7 +51,7 @@ fn an_empty_set_is_refused() {
 fn one_class_is_not_enough() {
     let mut task = task();
     task.classes = 1;
-    refused(&task, &["1 classes", "at least 2"]);
+    refused(&task, &["1 class;", "at least 2"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod fork;
 mod golden;
 mod labels;
 mod load;
+mod losses;
 mod nets;
 mod second_look;
 mod sweeps;

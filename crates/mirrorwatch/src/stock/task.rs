@@ -362,11 +362,7 @@ impl Task for IdxTask {
             let raw = value / self.train.scale + self.train.mean;
             grey.push((raw * 255.0).round().clamp(0.0, 255.0) as u8);
         }
-        (grey.len() == height * width).then_some(Preview {
-            width: *width,
-            height: *height,
-            grey,
-        })
+        (grey.len() == height * width).then(|| Preview::grey(*width, *height, grey))
     }
 
     fn class_name(&self, class: usize) -> String {

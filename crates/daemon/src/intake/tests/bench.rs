@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mirrorwatch_checkpoint::{RunWriter, Snapshot, remove_abandoned};
+use mirrorwatch_checkpoint::{Artifacts, RunWriter, Snapshot, remove_abandoned};
 use mirrorwatch_influence::Labels;
 use tempfile::TempDir;
 
 use crate::hub::Hub;
-use crate::intake::{Intake, entry};
+use crate::intake::{Intake, Unhooked, entry};
 use crate::metrics::{Metrics, SKIP_REASONS, STAGES};
 use crate::queue::Queue;
 use crate::runs::Runs;
@@ -34,10 +34,15 @@ pub fn intake(dir: &Path) -> Intake {
         probe: vec![0, 0, 1, 1],
         trusted: Vec::new(),
         canaries: Vec::new(),
+        unlabelled: Vec::new(),
     };
     let state = dir.join("state");
     Intake {
         root: dir.join("runs"),
+        unhooked: Unhooked::new(
+            vec![Artifacts::new(dir.join("artifacts"), None, "model-{epoch}").unwrap()],
+            Duration::ZERO,
+        ),
         spool: state.join("spool"),
         limit: LIMIT,
         max_bytes: 1000,

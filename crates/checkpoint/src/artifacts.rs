@@ -1,0 +1,461 @@
+//! Checkpoints that nobody published: files that a training writes by itself, with no hook in it.
+//!
+//! Burn's own learner keeps `<artifacts>/checkpoint/model-<epoch>.bpk`, written under another name and renamed, and
+//! deletes old ones after two epochs. Others write `<directory>/model-<epoch>.safetensors`, often in place. There is no
+//! manifest, so a listing takes a hard link at once, before anything is read: what is deleted a moment later is still
+//! there to be scanned, and hash and length are those of the bytes that were taken.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::digest::sha256_hex;
+use crate::reader::{file_names, refuse_link};
+use crate::spool::{self, Spooled};
+use crate::{
+    BURNPACK, CheckpointError, Key, Manifest, SAFETENSORS, SCHEMA, Weights, check_run_name,
+};
+
+/// Files that are written in place count as complete when they have not changed for this long.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The writer that manifests of such checkpoints name.
+pub const UNHOOKED: &str = "unhooked";
+
+/// A directory that a training without a hook writes its checkpoints to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifacts {
+    directory: PathBuf,
+    run: String,
+    pattern: Pattern,
+}
+
+impl Artifacts {
+    /// The artifact directory of Burn's learner, or any directory of checkpoint files.
+    ///
+    /// # Arguments
+    ///
+    /// * `directory` - files are looked for in it and in its `checkpoint`; it need not exist yet.
+    /// * `run` - the name to show; that of the directory if none is given.
+    /// * `pattern` - file names without extension, with `{epoch}`, `{step}` or both as numbers: `model-{epoch}`
+    ///   for Burn's learner. The extension is `.bpk` or `.safetensors` and says what is in the file.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::RunName`] if the run cannot be named so, and [`CheckpointError::Pattern`].
+    pub fn new(
+        directory: impl AsRef<Path>,
+        run: Option<&str>,
+        pattern: &str,
+    ) -> Result<Self, CheckpointError> {
+        let directory = directory.as_ref().to_path_buf();
+        let name = directory.file_name().map(|name| name.to_string_lossy());
+        let run = run.map_or_else(|| name.unwrap_or_default().into_owned(), str::to_owned);
+        check_run_name(&run)?;
+        Ok(Self {
+            directory,
+            run,
+            pattern: Pattern::parse(pattern)?,
+        })
+    }
+
+    /// Where files are looked for.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The name of the run.
+    pub fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// The checkpoint files that are there now, oldest first. No directory is no checkpoint: the training has not
+    /// begun.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::UnsafePath`] if a directory is a symbolic link, and [`CheckpointError::Unreadable`].
+    pub fn list(&self) -> Result<Vec<ArtifactFile>, CheckpointError> {
+        let mut found = Vec::new();
+        for directory in [self.directory.clone(), self.directory.join("checkpoint")] {
+            let names = refuse_link(&directory).and_then(|()| file_names(&directory));
+            let names = match names {
+                Ok(names) => names,
+                Err(CheckpointError::Vanished { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            for name in names {
+                let path = directory.join(&name);
+                if let Some((epoch, step, format)) = self.pattern.read(&name)
+                    && let Some(file) = ArtifactFile::look(path, epoch, step, format)
+                {
+                    found.push(file);
+                }
+            }
+        }
+        found.sort_by(|a, b| {
+            let order = |f: &ArtifactFile| (f.modified, f.epoch, f.step);
+            order(a).cmp(&order(b))
+        });
+        Ok(found)
+    }
+
+    /// The mean training loss of an epoch as Burn's learner logs it; none where it does not.
+    fn train_loss(&self, epoch: u64) -> Option<f64> {
+        let log = self.directory.join(format!("train/epoch-{epoch}/Loss.log"));
+        // A log of a million lines is no loss to be without.
+        let text = fs::metadata(&log)
+            .is_ok_and(|m| m.len() < 64 << 20)
+            .then(|| fs::read_to_string(&log))?;
+        mean_of_log(&text.ok()?)
+    }
+}
+
+/// A checkpoint file that was seen. Equal if it is still the same file with the same content, as far as a directory
+/// tells.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ArtifactFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Epoch in its name, 0 if there is none.
+    pub epoch: u64,
+    /// Step in its name, 0 if there is none.
+    pub step: u64,
+    format: &'static str,
+    bytes: u64,
+    modified: SystemTime,
+}
+
+impl ArtifactFile {
+    /// What is at a path; none for anything but a plain file, or one that is gone again.
+    fn look(path: PathBuf, epoch: u64, step: u64, format: &'static str) -> Option<Self> {
+        let metadata = fs::symlink_metadata(&path).ok()?;
+        metadata.is_file().then(|| Self {
+            path,
+            epoch,
+            step,
+            format,
+            bytes: metadata.len(),
+            modified: metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+        })
+    }
+}
+
+/// A file that was taken, and may not be complete yet.
+#[derive(Debug)]
+pub struct Taken {
+    file: ArtifactFile,
+    run: String,
+    train_loss: Option<f64>,
+    link: spool::Link,
+}
+
+impl Artifacts {
+    /// Takes a link of a file, before anything of it is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`spool`](crate::spool()).
+    pub fn take(
+        &self,
+        file: ArtifactFile,
+        spool_dir: impl AsRef<Path>,
+        max_bytes: u64,
+    ) -> Result<Taken, CheckpointError> {
+        if file.bytes > max_bytes {
+            return Err(CheckpointError::TooLarge {
+                path: file.path,
+                bytes: file.bytes,
+                limit: max_bytes,
+            });
+        }
+        let link = spool::Link::take(&file.path, spool_dir.as_ref(), max_bytes)?;
+        Ok(Taken {
+            run: self.run.clone(),
+            train_loss: self.train_loss(file.epoch),
+            file,
+            link,
+        })
+    }
+}
+
+impl Taken {
+    /// The file.
+    pub fn file(&self) -> &ArtifactFile {
+        &self.file
+    }
+
+    /// Whether nobody writes to it any more: renamed into place, as burnpack files are, or unchanged for two
+    /// seconds.
+    pub fn is_settled(&self) -> bool {
+        if self.file.format == BURNPACK {
+            return true;
+        }
+        let modified = fs::metadata(self.link.path()).and_then(|m| m.modified());
+        // A clock that jumped back must not keep it waiting for ever.
+        modified.map_or(true, |time| {
+            time.elapsed().map_or(true, |age| age >= SETTLED)
+        })
+    }
+
+    /// Hashes the file and makes a checkpoint of it.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Unreadable`].
+    pub fn spooled(self) -> Result<Spooled, CheckpointError> {
+        let failed = |source| CheckpointError::reading(self.link.path(), source);
+        let mut bytes = Vec::new();
+        fs::File::open(self.link.path())
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .map_err(failed)?;
+        let sha256 = sha256_hex(&bytes);
+        let file = &self.file;
+        let name = file.path.file_name().unwrap_or_default();
+        let manifest = Manifest {
+            schema: SCHEMA,
+            run: self.run.clone(),
+            instance: UNHOOKED.to_owned(),
+            // Nothing is known of what came before: no gap can be told.
+            sequence: 0,
+            epoch: file.epoch,
+            step: file.step,
+            time: seconds(file.modified),
+            train_loss: self.train_loss,
+            weights: Weights {
+                file: name.to_string_lossy().into_owned(),
+                format: file.format.to_owned(),
+                bytes: bytes.len() as u64,
+                sha256: sha256.clone(),
+            },
+            ..Manifest::default()
+        };
+        let key = Key {
+            run: self.run,
+            epoch: file.epoch,
+            step: file.step,
+            sha256,
+        };
+        Ok(self.link.into_spooled(key, manifest))
+    }
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0.0, |elapsed| elapsed.as_secs_f64())
+}
+
+/// The mean of a log of Burn's numeric metrics: lines `value,count`, `value`, or `value,final`, which stands for
+/// the epoch.
+fn mean_of_log(text: &str) -> Option<f64> {
+    let (mut sum, mut weight) = (0.0, 0.0);
+    for line in text.lines() {
+        let (value, count) = line.split_once(',').unwrap_or((line, "1"));
+        let value: f64 = value.parse().ok()?;
+        if count == "final" {
+            return Some(value);
+        }
+        let count: f64 = count.parse().ok()?;
+        sum += value * count;
+        weight += count;
+    }
+    (weight > 0.0).then(|| sum / weight)
+}
+
+/// A file name with places for numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Pattern {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Epoch,
+    Step,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let wrong = |problem: &'static str| CheckpointError::Pattern {
+            pattern: text.to_owned(),
+            problem,
+        };
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let part = if let Some(after) = rest.strip_prefix("{epoch}") {
+                rest = after;
+                Part::Epoch
+            } else if let Some(after) = rest.strip_prefix("{step}") {
+                rest = after;
+                Part::Step
+            } else {
+                let end = rest[1..].find('{').map_or(rest.len(), |at| at + 1);
+                let (plain, after) = rest.split_at(end);
+                rest = after;
+                Part::Text(plain.to_owned())
+            };
+            if !matches!(part, Part::Text(_))
+                && parts.last().is_some_and(|p| !matches!(p, Part::Text(_)))
+            {
+                return Err(wrong("two numbers have nothing between them"));
+            }
+            parts.push(part);
+        }
+        let count = |wanted: &Part| parts.iter().filter(|part| *part == wanted).count();
+        match (count(&Part::Epoch), count(&Part::Step)) {
+            (0, 0) => Err(wrong("it has neither {epoch} nor {step}")),
+            (0 | 1, 0 | 1) => Ok(Self { parts }),
+            _ => Err(wrong("it has a number twice")),
+        }
+    }
+
+    /// Epoch, step and format of a file with this name; none for any other.
+    fn read(&self, name: &str) -> Option<(u64, u64, &'static str)> {
+        let (mut rest, format) =
+            match (name.strip_suffix(".bpk"), name.strip_suffix(".safetensors")) {
+                (Some(stem), _) => (stem, BURNPACK),
+                (_, Some(stem)) => (stem, SAFETENSORS),
+                _ => return None,
+            };
+        let (mut epoch, mut step) = (0, 0);
+        for part in &self.parts {
+            let number = match part {
+                Part::Text(text) => {
+                    rest = rest.strip_prefix(text.as_str())?;
+                    continue;
+                }
+                Part::Epoch => &mut epoch,
+                Part::Step => &mut step,
+            };
+            let end = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            let (digits, after) = rest.split_at(end);
+            *number = digits.parse().ok()?;
+            rest = after;
+        }
+        rest.is_empty().then_some((epoch, step, format))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn artifacts(directory: &Path) -> Artifacts {
+        Artifacts::new(directory, Some("r"), "model-{epoch}").unwrap()
+    }
+
+    #[test]
+    fn only_names_of_the_pattern_are_read() {
+        let burn = Pattern::parse("model-{epoch}").unwrap();
+        assert_eq!(burn.read("model-12.bpk"), Some((12, 0, BURNPACK)));
+        assert_eq!(burn.read("model-3.safetensors"), Some((3, 0, SAFETENSORS)));
+        for name in [
+            "optim-3.bpk",
+            "model-3.bpk.77-1.tmp",
+            "model-.bpk",
+            "model-3a.bpk",
+            "model-3.mpk",
+            "my-model-3.bpk",
+            "model-99999999999999999999999.bpk",
+        ] {
+            assert_eq!(burn.read(name), None, "{name}");
+        }
+        let both = Pattern::parse("e{epoch}_s{step}").unwrap();
+        assert_eq!(
+            both.read("e2_s300.safetensors"),
+            Some((2, 300, SAFETENSORS))
+        );
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_are_refused() {
+        for (pattern, problem) in [
+            ("model", "neither"),
+            ("{epoch}{step}", "between"),
+            ("{epoch}-{epoch}", "twice"),
+        ] {
+            let error = Artifacts::new("/tmp/a", None, pattern).unwrap_err();
+            assert!(error.to_string().contains(problem), "{error}");
+        }
+        let error = Artifacts::new("/tmp/ä", None, "m-{epoch}").unwrap_err();
+        assert_eq!(error.reason(), "run_name");
+        assert_eq!(
+            Artifacts::new("/tmp/a", None, "m-{epoch}").unwrap().run(),
+            "a"
+        );
+    }
+
+    #[test]
+    fn what_is_deleted_after_it_was_taken_is_still_there() {
+        let place = tempfile::tempdir().unwrap();
+        let (directory, spool) = (place.path().join("a"), place.path().join("spool"));
+        assert!(artifacts(&directory).list().unwrap().is_empty());
+        fs::create_dir_all(directory.join("checkpoint")).unwrap();
+        fs::create_dir_all(directory.join("train/epoch-1")).unwrap();
+        fs::write(directory.join("train/epoch-1/Loss.log"), "2,10\n1,30\n").unwrap();
+        fs::write(directory.join("checkpoint/model-1.bpk"), b"weights").unwrap();
+        fs::write(directory.join("checkpoint/optim-1.bpk"), b"other").unwrap();
+
+        let mut found = artifacts(&directory).list().unwrap();
+        assert_eq!(found.len(), 1);
+        let taken = artifacts(&directory)
+            .take(found.remove(0), &spool, 100)
+            .unwrap();
+        fs::remove_file(directory.join("checkpoint/model-1.bpk")).unwrap();
+        assert!(taken.is_settled());
+        let spooled = taken.spooled().unwrap();
+        assert_eq!(spooled.read_verified().unwrap(), b"weights");
+        let manifest = spooled.manifest();
+        assert_eq!((manifest.epoch, manifest.train_loss), (1, Some(1.25)));
+        assert_eq!(spooled.key().run, "r");
+        drop(spooled);
+        assert_eq!(fs::read_dir(&spool).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_place_is_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("model-4.safetensors");
+        fs::write(&path, b"half").unwrap();
+        let these = artifacts(place.path());
+        let file = these.list().unwrap().remove(0);
+        let taken = these.take(file, place.path().join("spool"), 100).unwrap();
+        assert!(!taken.is_settled());
+        // The rest comes, into the same file.
+        let mut more = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut more, b" and half").unwrap();
+        more.set_modified(SystemTime::now() - 2 * SETTLED).unwrap();
+        assert!(taken.is_settled());
+        let spooled = taken.spooled().unwrap();
+        assert_eq!(spooled.read_verified().unwrap(), b"half and half");
+        assert_eq!(spooled.manifest().weights.format, SAFETENSORS);
+    }
+
+    #[test]
+    fn too_large_files_and_links_are_not_taken() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("model-1.bpk"), b"weights").unwrap();
+        let these = artifacts(place.path());
+        let file = these.list().unwrap().remove(0);
+        let error = these.take(file, place.path().join("spool"), 3).unwrap_err();
+        assert_eq!(error.reason(), "too_large");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("model-1.bpk", place.path().join("model-2.bpk")).unwrap();
+            assert_eq!(these.list().unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn logs_of_the_learner() {
+        assert_eq!(mean_of_log("0.5,2\n2,1\n"), Some(1.0));
+        assert_eq!(mean_of_log("0.5,2\n0.25,final\n"), Some(0.25));
+        assert_eq!(mean_of_log(""), None);
+        assert_eq!(mean_of_log("x,2\n"), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! Trying a task on two samples, before anything depends on it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+
+use crate::error::InfluenceError;
+use crate::sweep::{SweepOptions, mean_loss, read_items, sweep};
+use crate::task::{Labels, Set, Task, dataset};
+use burn::optim::GradientsParams;
+use burn::tensor::{Int, Tensor, TensorData};
+
+/// Runs a fresh model of `task` forward on two probe samples and one training sample, and backward on the former.
+///
+/// What would otherwise come out at the first checkpoint, hours later maybe, is told at once: a method that is
+/// missing or panics, logits or losses of the wrong shape, a loss that is no function of the model.
+///
+/// # Errors
+///
+/// What is wrong with the task, and what to do about it.
+pub fn rehearse<T: Task>(task: &T, labels: &Labels, device: &Device) -> Result<(), InfluenceError> {
+    let tried = catch_unwind(AssertUnwindSafe(|| attempt(task, labels, device)));
+    match tried {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .map(ToString::to_string)
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "no message".to_string());
+            Err(InfluenceError::Data(format!(
+                "the task panicked when a fresh model was tried on two probe samples: {text}"
+            )))
+        }
+    }
+}
+
+fn attempt<T: Task>(task: &T, labels: &Labels, device: &Device) -> Result<(), InfluenceError> {
+    let model = task.model(device);
+    let options = SweepOptions {
+        device,
+        batch_size: 2,
+        progress: &|_| (),
+        cancel: &AtomicBool::new(false),
+    };
+    let two: Vec<usize> = (0..labels.probe.len().min(2)).collect();
+    let first: Vec<usize> = labels.labelled().into_iter().take(1).collect();
+    sweep(task, &model, Set::Probe, &two, &labels.probe, &options)?;
+    sweep(task, &model, Set::Training, &first, &labels.train, &options)?;
+
+    let theta = crate::model::fork(&model);
+    let device = device.clone().autodiff();
+    let items = read_items(dataset(task, Set::Probe).as_ref(), Set::Probe, &two)?;
+    let given: Vec<i64> = two.iter().map(|&i| labels.probe[i] as i64).collect();
+    let given: Tensor<1, Int> = Tensor::from_data(TensorData::new(given, [two.len()]), &device);
+    let loss = mean_loss(task, &theta, &task.batch(items, &device), given);
+    if GradientsParams::from_grads(loss.backward(), &theta).is_empty() {
+        return Err(InfluenceError::Outputs(
+            "no parameter of the model received a gradient from two probe samples; check that the task's logits or losses come from its model, on the batch's device".to_string(),
+        ));
+    }
+    Ok(())
+}
