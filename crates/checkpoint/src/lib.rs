@@ -43,6 +43,7 @@
 
 mod artifacts;
 mod atomic;
+mod consumed;
 mod digest;
 mod error;
 mod manifest;
@@ -55,6 +56,7 @@ mod writer;
 
 pub use artifacts::{ArtifactFile, Artifacts, Taken, UNHOOKED};
 pub use atomic::{remove_abandoned, write_atomic};
+pub use consumed::Consumed;
 pub use error::CheckpointError;
 pub use manifest::{Key, Manifest, Parameter, RunStatus, Snapshot, Weights};
 pub use name::{STATUS_FILE, check_run_name};

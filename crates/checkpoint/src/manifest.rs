@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name;
+use crate::{Consumed, name};
 
 /// What a checkpoint is, beside its weights.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,6 +16,12 @@ pub struct Snapshot {
     pub step: u64,
     /// Mean training loss, if known; NaN and infinities count as unknown.
     pub train_loss: Option<f64>,
+    /// Mean validation loss, likewise.
+    pub valid_loss: Option<f64>,
+    /// Learning rate, likewise.
+    pub learning_rate: Option<f64>,
+    /// Training samples consumed since the checkpoint before, if known.
+    pub consumed: Option<Consumed>,
     /// The parameters of the model.
     pub parameters: Vec<Parameter>,
     /// Whatever else there is to say.
@@ -42,6 +48,15 @@ pub struct Manifest {
     /// Mean training loss; absent if it was not given, NaN or infinite.
     #[serde(default)]
     pub train_loss: Option<f64>,
+    /// Mean validation loss, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
+    /// Learning rate, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// Training samples consumed since the checkpoint before; absent if the training has not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consumed: Option<Consumed>,
     /// Where the weights are, and what they must be.
     pub weights: Weights,
     /// The parameters of the model, for comparing architectures without reading the weights.

@@ -84,8 +84,13 @@ impl RunWriter {
     /// A reader that has spooled a checkpoint is not affected by its removal.
     #[must_use]
     pub fn with_keep(mut self, keep: usize) -> Self {
-        self.keep = keep.max(1);
+        self.set_keep(keep);
         self
+    }
+
+    /// As [`with_keep`](RunWriter::with_keep), at any time.
+    pub fn set_keep(&mut self, keep: usize) {
+        self.keep = keep.max(1);
     }
 
     /// The directory of the run.
@@ -214,6 +219,9 @@ impl RunWriter {
             },
             // JSON has no NaN.
             train_loss: snapshot.train_loss.filter(|loss| loss.is_finite()),
+            valid_loss: snapshot.valid_loss.filter(|loss| loss.is_finite()),
+            learning_rate: snapshot.learning_rate.filter(|rate| rate.is_finite()),
+            consumed: snapshot.consumed,
             weights: Weights {
                 file: stem.weights_name(&sha256),
                 format: BURNPACK.to_owned(),

@@ -1,5 +1,7 @@
 //! The summary of one scan, as it is written to disk, served and exported.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::account::Null;
@@ -57,6 +59,18 @@ pub struct Summary {
     pub scanned_time: f64,
     /// Training loss as the hook reported it.
     pub train_loss: Option<f64>,
+    /// Validation loss as the hook reported it.
+    #[serde(default)]
+    pub valid_loss: Option<f64>,
+    /// Learning rate as the hook reported it.
+    #[serde(default)]
+    pub learning_rate: Option<f64>,
+    /// Training samples consumed since the checkpoint before, as the hook reported it.
+    #[serde(default)]
+    pub consumed_samples: Option<u64>,
+    /// What else the training said with the checkpoint.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// Training samples.
     pub samples: usize,
     /// Training samples that were judged: all but trusted ones, canaries and those without a label.
@@ -181,6 +195,10 @@ pub(crate) fn example(run: &str) -> Summary {
         checkpoint_time: 990.0,
         scanned_time: 1000.0,
         train_loss: Some(0.5),
+        valid_loss: Some(0.625),
+        learning_rate: Some(0.001),
+        consumed_samples: Some(640),
+        tags: BTreeMap::from([("host".to_string(), "gpu-1".to_string())]),
         samples: 1000,
         scored_samples: 900,
         probe: 200,

@@ -12,18 +12,21 @@ use burn::train::{
     SupervisedTrainingEventProcessor, TrainLoader, TrainStep, TrainingItem, ValidLoader,
 };
 
-use crate::hook::Hook;
+use crate::hook::{Hook, tape};
 use crate::loss::Loss;
 use crate::queue::Moment;
-use crate::tape::Tape;
 
 /// How the loss is read off the output of a training step.
 pub(crate) type LossOf<M> = fn(&<M as TrainStep>::Output) -> LossInput;
+
+/// How it is read off that of a validation step.
+pub(crate) type ValidLossOf<M> = fn(&<M as InferenceStep>::Output) -> LossInput;
 
 /// What the hook sees of a training.
 pub(crate) struct Watch<'a, M: LearnerModel> {
     pub(crate) hook: &'a Hook,
     pub(crate) loss_of: Option<LossOf<M>>,
+    pub(crate) valid_loss_of: Option<ValidLossOf<M>>,
     /// Optimizer steps so far.
     pub(crate) step: usize,
     /// Whether there were any since the last snapshot.
@@ -34,7 +37,14 @@ impl<M: LearnerModel> Watch<'_, M> {
     fn after_item(&self, epoch: usize, output: &<M as TrainStep>::Output) {
         if let Some(loss_of) = self.loss_of {
             self.hook
-                .offer_loss(epoch, || Loss::Tensor(Box::new(loss_of(output))));
+                .offer_loss(epoch, false, || Loss::Tensor(Box::new(loss_of(output))));
+        }
+    }
+
+    fn after_validation(&self, epoch: usize, output: &<M as InferenceStep>::Output) {
+        if let Some(loss_of) = self.valid_loss_of {
+            self.hook
+                .offer_loss(epoch, true, || Loss::Tensor(Box::new(loss_of(output))));
         }
     }
 
@@ -51,7 +61,9 @@ impl<M: LearnerModel> Watch<'_, M> {
     pub(crate) fn take(&mut self, epoch: usize, moment: Moment, learner: &Learner<M>) {
         self.unseen = false;
         self.hook.take(epoch, self.step, moment, None, || {
-            Tape::record(&learner.model())
+            // It is kept beside the model: what it was at this very moment.
+            self.hook.learning_rate(learner.lr_current().base());
+            tape(&learner.model())
         });
     }
 }
@@ -132,6 +144,7 @@ pub(crate) fn validate<M: LearnerModel>(
     epoch: usize,
     processor: &mut SupervisedTrainingEventProcessor<M>,
     interrupter: &Interrupter,
+    watch: &Watch<'_, M>,
 ) {
     tracing::info!("Executing validation step for epoch {epoch}");
     let model = learner.model().valid();
@@ -151,6 +164,7 @@ pub(crate) fn validate<M: LearnerModel>(
         iteration += 1;
 
         let item = InferenceStep::step(&model, item);
+        watch.after_validation(epoch, &item);
         let item = TrainingItem::new(item, progress, Some(iteration), None);
 
         interrupter.fail_on_error(processor.process_valid(LearnerEvent::ProcessedItem(item)));

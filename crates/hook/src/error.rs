@@ -45,6 +45,16 @@ pub enum HookError {
         /// Its number of dimensions.
         rank: usize,
     },
+    /// The checkpoint alone takes more of the disk than the run may.
+    #[error(
+        "a checkpoint takes {bytes} bytes, and the run may take {limit}: allow more, or nothing can be published"
+    )]
+    Budget {
+        /// Bytes of the checkpoint.
+        bytes: u64,
+        /// Bytes that are allowed.
+        limit: u64,
+    },
     /// Something panicked; the panic was contained.
     #[error("panic while {during}: {message}")]
     Panicked {
@@ -66,6 +76,7 @@ impl HookError {
             Self::TimedOut(_) => "slow",
             Self::Uninitialized { .. } => "uninitialized",
             Self::Rank { .. } => "rank",
+            Self::Budget { .. } => "budget",
             Self::Panicked { .. } => "panic",
         }
     }

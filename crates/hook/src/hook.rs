@@ -7,13 +7,15 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
+use burn::store::ModuleRecord;
 
 use crate::error::HookError;
 use crate::inner::Inner;
 use crate::loss::{Loss, LossSample};
-use crate::queue::{Checkpoint, Ending, Moment};
+use crate::queue::{Checkpoint, Ending, Moment, Parameters};
 use crate::stats::Stats;
 use crate::tape::Tape;
+use crate::trigger::Due;
 use crate::writer::contain;
 
 /// How long [`Hook::finish`] waits for the last checkpoints to be written.
@@ -77,7 +79,66 @@ impl Hook {
     /// off again.
     #[must_use]
     pub fn every_steps(self, steps: usize) -> Self {
-        self.inner.every_steps.store(steps, Ordering::Relaxed);
+        self.inner.triggers.every_steps(steps);
+        self
+    }
+
+    /// Publishes after an optimizer step when this long has passed since the last checkpoint, too. Zero turns that
+    /// off again.
+    #[must_use]
+    pub fn every(self, period: Duration) -> Self {
+        self.inner.triggers.every(period);
+        self
+    }
+
+    /// Publishes the end of an epoch only if its validation loss is the best so far. Checkpoints of steps are not
+    /// affected, nor are epochs without a validation loss. Takes effect if called before training starts.
+    ///
+    /// The validation loss comes from the training's own validation, or from
+    /// [`valid_loss`](Hook::valid_loss) in a hand-written loop. It is looked at on the writer thread; the training waits
+    /// for nothing. Epochs that are held back are counted in [`Stats::held_back`].
+    #[must_use]
+    pub fn on_improvement(self) -> Self {
+        self.inner.settings().on_improvement = true;
+        self
+    }
+
+    /// Publishes at the next optimizer step when the process gets `SIGUSR1` (`kill -USR1 PID`).
+    ///
+    /// A file does the same without a signal: `touch ROOT/RUN/publish`, looked for once a second, and
+    /// [`request`](Hook::request) from the training's own code. Nothing happens if the handler cannot be installed, but
+    /// for a warning.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn on_signal(self) -> Self {
+        let flag = Arc::clone(&self.inner.triggers.requested);
+        if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGUSR1, flag) {
+            tracing::warn!("cannot listen for SIGUSR1, ask for checkpoints by a file: {error}");
+        }
+        self
+    }
+
+    /// Asks for a checkpoint at the next optimizer step. Can be called from any thread.
+    pub fn request(&self) {
+        self.inner.triggers.requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Keeps the time that the writer thread works to this share of the training's, between 0 and 1: checkpoints of
+    /// steps that would exceed it are left out and counted in [`Stats::held_back`]. Ends of epochs and requests are
+    /// always taken. The training thread never waits for the writer anyway; this is for the cores and the disk they
+    /// share.
+    #[must_use]
+    pub fn within(self, share: f64) -> Self {
+        self.inner.triggers.within(share);
+        self
+    }
+
+    /// Keeps the run's checkpoints to this many bytes on disk: fewer are kept, at least 1. Where there is room for one
+    /// only, a second is there while it is written; a checkpoint that is larger by itself is not published. Takes
+    /// effect if called before training starts.
+    #[must_use]
+    pub fn within_disk(self, bytes: u64) -> Self {
+        self.inner.settings().disk = Some(bytes);
         self
     }
 
@@ -110,10 +171,10 @@ impl Hook {
     /// * `model` - The model after the step. It is read, never changed.
     pub fn on_step<M: Module>(&self, epoch: usize, step: usize, loss: Option<f64>, model: &M) {
         if let Some(loss) = loss {
-            self.offer_loss(epoch, || Loss::Value(loss));
+            self.offer_loss(epoch, false, || Loss::Value(loss));
         }
         if self.is_due(step) {
-            self.take(epoch, step, Moment::Step, None, || Tape::record(model));
+            self.take(epoch, step, Moment::Step, None, || tape(model));
         }
     }
 
@@ -127,7 +188,39 @@ impl Hook {
     ///   [`on_step`](Hook::on_step) was given in this epoch, if anything.
     /// * `model` - The model. It is read, never changed.
     pub fn on_epoch_end<M: Module>(&self, epoch: usize, step: usize, loss: Option<f64>, model: &M) {
-        self.take(epoch, step, Moment::EpochEnd, loss, || Tape::record(model));
+        self.take(epoch, step, Moment::EpochEnd, loss, || tape(model));
+    }
+
+    /// Publishes a record as the end of an epoch.
+    pub(crate) fn publish_record(&self, epoch: usize, record: ModuleRecord) {
+        let record = Parameters::Record(Box::new(record));
+        self.take(epoch, 0, Moment::EpochEnd, None, || Ok(record));
+    }
+
+    /// To be called in a hand-written loop before [`on_epoch_end`](Hook::on_epoch_end), with the mean validation loss
+    /// of the epoch.
+    pub fn valid_loss(&self, epoch: usize, loss: f64) {
+        self.offer_loss(epoch, true, || Loss::Value(loss));
+    }
+
+    /// Says which training samples are consumed, by their positions in the training set as the sidecar's task has
+    /// them. The next checkpoint's manifest lists what came since the one before, so that whoever reads it knows
+    /// what the model has seen.
+    ///
+    /// Can be called from any thread, a batcher's among them. Data loaders with workers are a few batches ahead of
+    /// the training: what they have read counts as consumed.
+    pub fn consumed(&self, positions: impl IntoIterator<Item = usize>) {
+        if self.inner.is_inert() {
+            // Nobody will ever take them.
+            return;
+        }
+        let positions = positions.into_iter().map(|position| position as u64);
+        self.inner.passing().consumed.extend(positions);
+    }
+
+    /// Says the learning rate from now on, for manifests. `SupervisedTraining` says it by itself.
+    pub fn learning_rate(&self, rate: f64) {
+        self.inner.passing().learning_rate = Some(rate);
     }
 
     /// Waits until all checkpoints handed over are written, for at most [`FINISH_LIMIT`], and marks
@@ -155,21 +248,26 @@ impl Hook {
 
     /// Whether a checkpoint is wanted after optimizer step `step`.
     pub(crate) fn is_due(&self, step: usize) -> bool {
-        match self.inner.every_steps.load(Ordering::Relaxed) {
-            0 => false,
-            every => step > 0 && step.is_multiple_of(every),
+        let counters = &self.inner.shared.counters;
+        match self.inner.triggers.is_due(step, || counters.written()) {
+            Due::No => false,
+            Due::Now => true,
+            Due::HeldBack => {
+                counters.held_back();
+                false
+            }
         }
     }
 
     /// Hands a loss to the writer. `loss` may run code of the user's, so it is contained.
-    pub(crate) fn offer_loss(&self, epoch: usize, loss: impl FnOnce() -> Loss) {
+    pub(crate) fn offer_loss(&self, epoch: usize, valid: bool, loss: impl FnOnce() -> Loss) {
         if self.inner.is_inert() {
             return;
         }
         let taken = contain("taking the loss", || {
             let loss = loss();
             self.inner
-                .with_writer(|writer| writer.offer_loss(LossSample { epoch, loss }));
+                .with_writer(|writer| writer.offer_loss(LossSample { epoch, valid, loss }));
             Ok(())
         });
         if let Err(error) = taken {
@@ -184,8 +282,9 @@ impl Hook {
         step: usize,
         moment: Moment,
         loss: Option<f64>,
-        record: impl FnOnce() -> Result<Tape, HookError>,
+        record: impl FnOnce() -> Result<Parameters, HookError>,
     ) {
+        self.inner.triggers.taken();
         let counters = &self.inner.shared.counters;
         if self.inner.is_inert() {
             counters.dropped(1);
@@ -197,14 +296,18 @@ impl Hook {
         counters.snapshot_taken(started.elapsed());
 
         match taken {
-            Ok(tape) => {
+            Ok(parameters) => {
+                let mut passing = self.inner.passing();
                 let checkpoint = Checkpoint {
                     epoch,
                     step,
                     moment,
                     loss,
-                    tape,
+                    learning_rate: passing.learning_rate,
+                    consumed: std::mem::take(&mut passing.consumed),
+                    parameters,
                 };
+                drop(passing);
                 self.inner.with_writer(|writer| writer.offer(checkpoint));
             }
             Err(error) => counters.failed(&error),
@@ -221,10 +324,14 @@ impl Hook {
     }
 }
 
+/// A snapshot of a model on the training thread.
+pub(crate) fn tape<M: Module>(model: &M) -> Result<Parameters, HookError> {
+    Tape::record(model).map(Parameters::Tape)
+}
+
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hook")
-            .field("every_steps", &self.inner.every_steps)
             .field("settings", &*self.inner.settings())
             .field("stats", &self.stats())
             .finish_non_exhaustive()

@@ -1,7 +1,6 @@
 //! The state behind all clones of a hook: its settings and its writer thread.
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,13 +8,22 @@ use crate::error::HookError;
 use crate::hook::DROP_LIMIT;
 use crate::publisher::{Publisher, Settings};
 use crate::queue::Ending;
+use crate::trigger::Triggers;
 use crate::writer::{Shared, Writer};
 
 pub(crate) struct Inner {
-    pub(crate) every_steps: AtomicUsize,
+    pub(crate) triggers: Triggers,
+    pub(crate) passing: Mutex<Passing>,
     settings: Mutex<Settings>,
     state: Mutex<State>,
     pub(crate) shared: Arc<Shared>,
+}
+
+/// What the training says in passing, for the next checkpoint.
+#[derive(Default)]
+pub(crate) struct Passing {
+    pub(crate) learning_rate: Option<f64>,
+    pub(crate) consumed: Vec<u64>,
 }
 
 pub(crate) enum State {
@@ -29,7 +37,8 @@ pub(crate) enum State {
 impl Inner {
     pub(crate) fn new(root: PathBuf, run: String) -> Self {
         Self {
-            every_steps: AtomicUsize::new(0),
+            triggers: Triggers::default(),
+            passing: Mutex::default(),
             settings: Mutex::new(Settings::new(root, run)),
             state: Mutex::new(State::Idle),
             shared: Arc::default(),
@@ -46,7 +55,8 @@ impl Inner {
         let mut state = self.state();
         if let State::Idle = *state {
             let publisher = Publisher::new(self.settings().clone(), &self.shared.counters.read());
-            match Writer::spawn(Arc::clone(&self.shared), publisher) {
+            let requested = Arc::clone(&self.triggers.requested);
+            match Writer::spawn(Arc::clone(&self.shared), publisher, requested) {
                 Ok(writer) => *state = State::Running(writer),
                 Err(error) => self.give_up(&mut state, &error),
             }
@@ -93,6 +103,10 @@ impl Inner {
     // stays sound when a thread panics: it is replaced as a whole.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn passing(&self) -> MutexGuard<'_, Passing> {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {

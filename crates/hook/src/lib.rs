@@ -7,6 +7,7 @@
 //! ```no_run
 //! use burn::lr_scheduler::constant::ConstantLr;
 //! use burn::optim::AdamConfig;
+//! # use burn::train::InferenceStep;
 //! use burn::train::{Learner, LearnerModel, SupervisedTraining, TrainLoader, TrainStep, ValidLoader};
 //! use burn::train::metric::{Adaptor, LossInput};
 //! use mirrorwatch_hook::{Hook, MirrorwatchExt};
@@ -14,6 +15,7 @@
 //! # fn train<M: LearnerModel>(model: M, train: TrainLoader<M>, valid: ValidLoader<M>)
 //! # where
 //! #     <M as TrainStep>::Output: Adaptor<LossInput>,
+//! #     <M as InferenceStep>::Output: Adaptor<LossInput>,
 //! # {
 //! let hook = Hook::new("runs", "mnist-7").every_steps(500);
 //! let result = SupervisedTraining::new("artifacts", train, valid)
@@ -59,6 +61,19 @@
 //! # }
 //! ```
 //!
+//! # When
+//!
+//! At the end of each epoch, and after an optimizer step [every so many](Hook::every_steps), [every so
+//! often](Hook::every), on [request](Hook::request), [signal](Hook::on_signal) or a file named
+//! [`publish`](REQUEST_FILE) in the run's directory. [`Hook::on_improvement`] leaves out epochs whose validation loss is not
+//! the best so far; [`Hook::within`] and [`Hook::within_disk`] limit the time and the space all this takes.
+//!
+//! # Other trainings
+//!
+//! - Under Burn's multi-device and distributed strategies, `.mirrorwatch_checkpoints(&hook, artifacts)` publishes what
+//!   Burn saves ([`Published`]).
+//! - Without any hook, the sidecar can watch the files that Burn's learner saves: `watch --artifacts`.
+//!
 //! # What a checkpoint is
 //!
 //! Exactly the bytes that `model.clone().into_record()` would give at that moment: after an optimizer
@@ -72,7 +87,9 @@
 //! since the checkpoint before, or since the epoch began when that is later. Burn's `LossMetric`
 //! computes it, on the writer thread and whether or not the metric is registered. Losses are left out
 //! of the mean rather than waited for when the writer is more than a thousand behind, which
-//! [`Stats::losses_dropped`] counts.
+//! [`Stats::losses_dropped`] counts. `valid_loss` is the mean of the validation after that epoch, and
+//! `learning_rate` the one of the last step. What else there is to say goes along with
+//! [`Hook::consumed`] and [`Hook::tag`].
 //!
 //! The step of a manifest counts optimizer steps since the training was launched. A resumed training
 //! counts its epochs on and its steps from 1 again.
@@ -98,6 +115,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod checkpointer;
 mod epoch;
 mod error;
 mod hook;
@@ -110,9 +128,12 @@ mod strategy;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod trigger;
 mod writer;
 
+pub use checkpointer::Published;
 pub use error::HookError;
 pub use hook::{DROP_LIMIT, FINISH_LIMIT, Hook};
 pub use stats::Stats;
 pub use strategy::{MirrorwatchExt, WatchedStrategy};
+pub use trigger::REQUEST_FILE;

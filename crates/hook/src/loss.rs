@@ -11,9 +11,11 @@ pub(crate) enum Loss {
     Tensor(Box<LossInput>),
 }
 
-/// The loss of one training step.
+/// The loss of one step of training or validation.
 pub(crate) struct LossSample {
     pub(crate) epoch: usize,
+    /// Whether it is of the validation.
+    pub(crate) valid: bool,
     pub(crate) loss: Loss,
 }
 
@@ -40,6 +42,8 @@ pub(crate) struct Losses {
     epoch: usize,
     of_epoch: Mean,
     since_checkpoint: Mean,
+    /// Of the validation, which is after the training of the same epoch.
+    valid: Mean,
 }
 
 impl Losses {
@@ -52,6 +56,10 @@ impl Losses {
             };
         }
         if let Some((value, weight)) = read(&sample.loss) {
+            if sample.valid {
+                self.valid.add(value, weight);
+                return;
+            }
             self.of_epoch.add(value, weight);
             self.since_checkpoint.add(value, weight);
         }
@@ -65,6 +73,11 @@ impl Losses {
     /// The mean since the last checkpoint, or since `epoch` began when that is later.
     pub(crate) fn since_checkpoint(&self, epoch: usize) -> Option<f64> {
         self.since_checkpoint.get().filter(|_| epoch == self.epoch)
+    }
+
+    /// The mean validation loss of `epoch` so far.
+    pub(crate) fn of_validation(&self, epoch: usize) -> Option<f64> {
+        self.valid.get().filter(|_| epoch == self.epoch)
     }
 
     /// A checkpoint was dealt with: the next mean starts here.
@@ -109,6 +122,7 @@ mod tests {
     fn sample(epoch: usize, value: f64) -> LossSample {
         LossSample {
             epoch,
+            valid: false,
             loss: Loss::Value(value),
         }
     }
@@ -124,6 +138,23 @@ mod tests {
         losses.add(&sample(1, 0.0));
         assert_eq!(losses.since_checkpoint(1), Some(0.0));
         assert_eq!(losses.of_epoch(1), Some(2.0));
+    }
+
+    #[test]
+    fn validation_has_a_mean_of_its_own() {
+        let mut losses = Losses::default();
+        losses.add(&sample(1, 4.0));
+        for value in [1.0, 2.0] {
+            losses.add(&LossSample {
+                valid: true,
+                ..sample(1, value)
+            });
+        }
+        assert_eq!(
+            (losses.of_epoch(1), losses.of_validation(1)),
+            (Some(4.0), Some(1.5))
+        );
+        assert_eq!(losses.of_validation(2), None);
     }
 
     #[test]
@@ -144,6 +175,7 @@ mod tests {
         let mut losses = Losses::default();
         losses.add(&LossSample {
             epoch: 1,
+            valid: false,
             loss: Loss::Tensor(Box::new(LossInput::new(tensor))),
         });
         losses.add(&sample(1, 5.0));

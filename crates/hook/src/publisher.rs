@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use burn::module::{Module, ModuleVisitor, Param, Parameter as BurnParameter};
 use burn::tensor::{Bool, DType, Int, Tensor};
-use mirrorwatch_checkpoint::{CheckpointError, DEFAULT_KEEP, Parameter, RunWriter, Snapshot};
+use mirrorwatch_checkpoint::{
+    CheckpointError, Consumed, DEFAULT_KEEP, Parameter, RunWriter, Snapshot,
+};
 
 use crate::error::HookError;
-use crate::queue::Checkpoint;
+use crate::queue::{Checkpoint, Moment, Parameters};
 use crate::stats::Stats;
 use crate::tape::Tape;
+use crate::trigger::REQUEST_FILE;
 
 /// Where and how a run is published.
 #[derive(Debug, Clone)]
@@ -19,6 +22,10 @@ pub(crate) struct Settings {
     pub(crate) run: String,
     pub(crate) keep: usize,
     pub(crate) tags: BTreeMap<String, String>,
+    /// Only epochs whose validation loss is the best so far are published.
+    pub(crate) on_improvement: bool,
+    /// Bytes that the run's checkpoints may take.
+    pub(crate) disk: Option<u64>,
 }
 
 impl Settings {
@@ -28,6 +35,8 @@ impl Settings {
             run,
             keep: DEFAULT_KEEP,
             tags: BTreeMap::new(),
+            on_improvement: false,
+            disk: None,
         }
     }
 
@@ -46,6 +55,10 @@ pub(crate) struct Publisher {
     /// Failures and drops that the run's status already counts.
     failed: u64,
     dropped: u64,
+    /// The best validation loss so far.
+    best: Option<f64>,
+    /// Samples consumed before checkpoints that were not published.
+    carried: Vec<u64>,
 }
 
 impl Publisher {
@@ -56,6 +69,8 @@ impl Publisher {
             writer: None,
             failed: so_far.failed,
             dropped: so_far.dropped,
+            best: None,
+            carried: Vec::new(),
         }
     }
 
@@ -65,36 +80,91 @@ impl Publisher {
         self.writer().map(drop)
     }
 
+    /// Whether the end of an epoch with this validation loss is wanted.
+    pub(crate) fn wants(&mut self, checkpoint: &mut Checkpoint, valid_loss: Option<f64>) -> bool {
+        if !self.settings.on_improvement || checkpoint.moment == Moment::Step {
+            return true;
+        }
+        let improved = match (valid_loss, self.best) {
+            (Some(loss), Some(best)) => loss < best,
+            // Without a validation there is nothing to wait for.
+            _ => true,
+        };
+        if improved {
+            self.best = valid_loss.or(self.best);
+        } else {
+            self.carried.append(&mut checkpoint.consumed);
+        }
+        improved
+    }
+
     /// Writes one checkpoint. What went wrong after it was on the disk is returned as a remark.
     pub(crate) fn publish(
         &mut self,
-        checkpoint: Checkpoint,
-        train_loss: Option<f64>,
+        mut checkpoint: Checkpoint,
+        (train_loss, valid_loss): (Option<f64>, Option<f64>),
     ) -> Result<Option<HookError>, HookError> {
+        self.carried.append(&mut checkpoint.consumed);
         // First, so that nothing is serialised for a directory that is not there.
         self.open()?;
 
+        let consumed = (!self.carried.is_empty()).then(|| Consumed::of(self.carried.clone()));
         let snapshot = Snapshot {
             epoch: checkpoint.epoch as u64,
             step: checkpoint.step as u64,
             train_loss,
-            parameters: parameters(&checkpoint.tape),
+            valid_loss,
+            learning_rate: checkpoint.learning_rate,
+            consumed,
+            parameters: match &checkpoint.parameters {
+                Parameters::Tape(tape) => parameters(tape),
+                // A record keeps its list to itself.
+                Parameters::Record(_) => Vec::new(),
+            },
             tags: self.settings.tags.clone(),
         };
-        let weights = checkpoint
-            .tape
-            .into_record()
-            .into_bytes()
-            .map_err(HookError::Record)?;
+        let record = match checkpoint.parameters {
+            Parameters::Tape(tape) => tape.into_record(),
+            Parameters::Record(record) => *record,
+        };
+        let weights = record.into_bytes().map_err(HookError::Record)?;
 
+        let keep = self.room(weights.len() as u64)?;
         let writer = self.writer()?;
+        writer.set_keep(keep);
         let published = write(writer, snapshot, &weights).map_err(HookError::Publish);
         let remark = writer.take_warning().map(HookError::Tidy);
         if published.is_err() && !writer.directory().is_dir() {
             // Someone removed the directory of the run: the next checkpoint creates it again.
             self.writer = None;
         }
+        if published.is_ok() {
+            self.carried.clear();
+        }
         published.map(|()| remark)
+    }
+
+    /// How many checkpoints of this size may be kept. The one that is being written is beside the others until they
+    /// are removed, where there is room for two.
+    fn room(&self, bytes: u64) -> Result<usize, HookError> {
+        let Some(limit) = self.settings.disk else {
+            return Ok(self.settings.keep);
+        };
+        match limit / bytes.max(1) {
+            0 => Err(HookError::Budget { bytes, limit }),
+            fit => {
+                let fit = usize::try_from(fit).unwrap_or(usize::MAX);
+                Ok(self.settings.keep.min(fit.saturating_sub(1)).max(1))
+            }
+        }
+    }
+
+    /// Whether someone asks for a checkpoint by a file in the run's directory, which is then taken away.
+    pub(crate) fn is_asked(&self) -> bool {
+        let writer = self.writer.as_ref();
+        writer.is_some_and(|writer| {
+            std::fs::remove_file(writer.directory().join(REQUEST_FILE)).is_ok()
+        })
     }
 
     /// Carries the hook's counters over into the run's status, which is written with the next
@@ -137,9 +207,12 @@ impl Publisher {
 fn write(writer: &mut RunWriter, what: Snapshot, weights: &[u8]) -> Result<(), CheckpointError> {
     match writer.publish(what.clone(), weights) {
         // Thousands of tensors outgrow a manifest. Their list is a convenience, the weights are not.
-        Err(CheckpointError::TooLarge { .. }) if !what.parameters.is_empty() => {
+        Err(CheckpointError::TooLarge { .. })
+            if !what.parameters.is_empty() || what.consumed.is_some() =>
+        {
             let bare = Snapshot {
                 parameters: Vec::new(),
+                consumed: None,
                 ..what
             };
             writer.publish(bare, weights).map(drop)

@@ -10,6 +10,8 @@
 
 use std::collections::VecDeque;
 
+use burn::store::ModuleRecord;
+
 use crate::loss::LossSample;
 use crate::tape::Tape;
 
@@ -37,7 +39,18 @@ pub(crate) struct Checkpoint {
     pub(crate) moment: Moment,
     /// The loss to report instead of the mean of the samples.
     pub(crate) loss: Option<f64>,
-    pub(crate) tape: Tape,
+    pub(crate) learning_rate: Option<f64>,
+    /// Positions of the training samples consumed since the checkpoint before; empty when nobody says.
+    pub(crate) consumed: Vec<u64>,
+    pub(crate) parameters: Parameters,
+}
+
+/// The weights of a checkpoint.
+pub(crate) enum Parameters {
+    /// Handles, to be read by the writer.
+    Tape(Tape),
+    /// What Burn has read already.
+    Record(Box<ModuleRecord>),
 }
 
 pub(crate) enum Event {
@@ -94,7 +107,8 @@ impl Queue {
         }
     }
 
-    /// Queues a checkpoint and returns the one it displaced, for the caller to free outside the lock.
+    /// Queues a checkpoint and returns the one it displaced, for the caller to free outside the lock. What was consumed
+    /// before that one was consumed before the next in the queue.
     pub(crate) fn push_checkpoint(&mut self, new: Box<Checkpoint>) -> Option<Box<Checkpoint>> {
         let displaced = match new.moment {
             Moment::Step => self.position(|old| old.moment == Moment::Step),
@@ -109,13 +123,18 @@ impl Queue {
                 }
             }
         };
-        let displaced = displaced.and_then(|at| self.events.remove(at));
         self.events.push_back(Event::Checkpoint(new));
-
-        match displaced {
-            Some(Event::Checkpoint(old)) => Some(old),
-            _ => None,
+        let displaced = displaced.and_then(|at| Some((at, self.events.remove(at)?)));
+        let Some((at, Event::Checkpoint(mut old))) = displaced else {
+            return None;
+        };
+        for event in self.events.range_mut(at..) {
+            if let Event::Checkpoint(next) = event {
+                next.consumed.append(&mut old.consumed);
+                break;
+            }
         }
+        Some(old)
     }
 
     /// Nothing more will be queued.
@@ -170,7 +189,9 @@ mod tests {
             step,
             moment,
             loss: None,
-            tape: Tape::record(&model).expect("initialised"),
+            learning_rate: None,
+            consumed: Vec::new(),
+            parameters: Parameters::Tape(Tape::record(&model).expect("initialised")),
         })
     }
 
@@ -212,6 +233,7 @@ mod tests {
     fn losses_beyond_the_bound_are_refused_and_order_is_kept() {
         let sample = || LossSample {
             epoch: 1,
+            valid: false,
             loss: Loss::Value(1.0),
         };
         let mut queue = Queue::default();

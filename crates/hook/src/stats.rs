@@ -17,6 +17,9 @@ pub struct Stats {
     /// Checkpoints given up for a newer one because the writer was still busy, or not taken at all
     /// because the hook is inert or finished.
     pub dropped: u64,
+    /// Checkpoints that were due and not taken or not written, because a limit said so: see
+    /// [`Hook::within`](crate::Hook::within) and [`Hook::on_improvement`](crate::Hook::on_improvement).
+    pub held_back: u64,
     /// Loss values left out of the reported means because the writer was too far behind.
     pub losses_dropped: u64,
     /// The latest error, if there was one. It stays after later successes.
@@ -27,6 +30,8 @@ pub struct Stats {
     pub snapshot_seconds_max: f64,
     /// The time all snapshots together took on the training thread, in seconds.
     pub snapshot_seconds_total: f64,
+    /// The time that the writer thread has spent on checkpoints, in seconds.
+    pub write_seconds_total: f64,
 }
 
 #[derive(Default)]
@@ -79,6 +84,19 @@ impl Counters {
     /// Counts checkpoints that were given up.
     pub(crate) fn dropped(&self, checkpoints: u64) {
         self.lock().stats.dropped += checkpoints;
+    }
+
+    pub(crate) fn held_back(&self) {
+        self.lock().stats.held_back += 1;
+    }
+
+    pub(crate) fn wrote_for(&self, took: Duration) {
+        self.lock().stats.write_seconds_total += took.as_secs_f64();
+    }
+
+    /// The time spent on writing so far.
+    pub(crate) fn written(&self) -> Duration {
+        Duration::try_from_secs_f64(self.lock().stats.write_seconds_total).unwrap_or_default()
     }
 
     pub(crate) fn loss_dropped(&self) {

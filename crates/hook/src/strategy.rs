@@ -1,16 +1,18 @@
 //! The hook as a training strategy for Burn's `SupervisedTraining`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use burn::train::metric::{Adaptor, LossInput};
 use burn::train::{
-    EventProcessorTraining, Learner, LearnerEvent, LearnerModel, SupervisedLearningStrategy,
-    SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader, TrainStep,
-    TrainingComponents, TrainingStrategy, ValidLoader,
+    EventProcessorTraining, InferenceStep, Learner, LearnerEvent, LearnerModel,
+    SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
+    TrainStep, TrainingComponents, TrainingStrategy, ValidLoader,
 };
 
-use crate::epoch::{self, LossOf, Watch};
+use crate::checkpointer;
+use crate::epoch::{self, LossOf, ValidLossOf, Watch};
 use crate::hook::Hook;
 use crate::queue::{Ending, Moment};
 
@@ -23,6 +25,7 @@ pub struct WatchedStrategy<M: LearnerModel> {
     hook: Hook,
     device: Option<Device>,
     loss_of: Option<LossOf<M>>,
+    valid_loss_of: Option<ValidLossOf<M>>,
 }
 
 impl<M: LearnerModel> WatchedStrategy<M> {
@@ -32,6 +35,7 @@ impl<M: LearnerModel> WatchedStrategy<M> {
             hook: hook.clone(),
             device: None,
             loss_of: None,
+            valid_loss_of: None,
         }
     }
 
@@ -52,6 +56,16 @@ impl<M: LearnerModel> WatchedStrategy<M> {
         self.loss_of = Some(|output| output.adapt());
         self
     }
+
+    /// Reports the validation loss likewise, which [`Hook::on_improvement`] looks at.
+    #[must_use]
+    pub fn with_valid_loss(mut self) -> Self
+    where
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
+    {
+        self.valid_loss_of = Some(|output| output.adapt());
+        self
+    }
 }
 
 impl<M: LearnerModel> From<WatchedStrategy<M>> for TrainingStrategy<M> {
@@ -66,48 +80,78 @@ impl<M: LearnerModel> From<WatchedStrategy<M>> for TrainingStrategy<M> {
 ///
 /// The training strategy, and nothing else: checkpointers, checkpointing strategy, interrupter,
 /// metrics, loggers and early stopping stay as they are. A strategy set before this line is replaced,
-/// and one set after it takes the hook out again. Training runs on one device: several devices are
-/// not supported yet, and a multi-device or distributed strategy set before becomes training on the
-/// first device of the model.
+/// and one set after it takes the hook out again. Training runs on one device, the first of the model.
+///
+/// # Several devices
+///
+/// Burn's multi-device and distributed strategies run their own loops, in which nothing can be seen but what is
+/// saved. [`mirrorwatch_checkpoints`](MirrorwatchExt::mirrorwatch_checkpoints) leaves the strategy as it is and publishes
+/// what Burn's checkpointers save, at the end of epochs.
 ///
 /// # Gradient checkpointing
 ///
 /// Burn tells a custom strategy nothing about `.gradient_checkpointing()`. To have both, name the
 /// device: `.mirrorwatch_on(&hook, device.autodiff().gradient_checkpointing())`.
 pub trait MirrorwatchExt<M: LearnerModel>: Sized {
-    /// Publishes the training through `hook`, on the device of the learner's model.
+    /// Publishes the training through `hook`, on the device of the learner's model, with the losses that the
+    /// outputs of training and validation provide for Burn's `LossMetric`. For a model of which only one does, build a
+    /// [`WatchedStrategy`].
     fn mirrorwatch(self, hook: &Hook) -> Self
     where
-        <M as TrainStep>::Output: Adaptor<LossInput>;
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+        <M as InferenceStep>::Output: Adaptor<LossInput>;
 
     /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), training on `device`.
     fn mirrorwatch_on(self, hook: &Hook, device: Device) -> Self
     where
-        <M as TrainStep>::Output: Adaptor<LossInput>;
+        <M as TrainStep>::Output: Adaptor<LossInput>,
+        <M as InferenceStep>::Output: Adaptor<LossInput>;
 
-    /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), for a model whose output has no loss. The
-    /// manifests then have no training loss.
+    /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), for a model whose outputs have no loss. The
+    /// manifests then have none.
     fn mirrorwatch_without_loss(self, hook: &Hook) -> Self;
+
+    /// Publishes what Burn's checkpointers save, under any training strategy: at the end of epochs only, without
+    /// losses and steps. Replaces the checkpointers by Burn's default ones below `artifacts`, the directory that
+    /// [`SupervisedTraining::new`] was given; to wrap others, see [`Published`](crate::Published).
+    ///
+    /// Call [`Hook::finish`] after `launch`.
+    fn mirrorwatch_checkpoints(self, hook: &Hook, artifacts: impl AsRef<Path>) -> Self;
 }
 
 impl<M: LearnerModel> MirrorwatchExt<M> for SupervisedTraining<M> {
     fn mirrorwatch(self, hook: &Hook) -> Self
     where
         <M as TrainStep>::Output: Adaptor<LossInput>,
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
     {
-        self.with_training_strategy(WatchedStrategy::new(hook).with_loss().into())
+        self.with_training_strategy(with_losses(hook).into())
     }
 
     fn mirrorwatch_on(self, hook: &Hook, device: Device) -> Self
     where
         <M as TrainStep>::Output: Adaptor<LossInput>,
+        <M as InferenceStep>::Output: Adaptor<LossInput>,
     {
-        self.with_training_strategy(WatchedStrategy::new(hook).with_loss().on(device).into())
+        self.with_training_strategy(with_losses(hook).on(device).into())
     }
 
     fn mirrorwatch_without_loss(self, hook: &Hook) -> Self {
         self.with_training_strategy(WatchedStrategy::new(hook).into())
     }
+
+    fn mirrorwatch_checkpoints(self, hook: &Hook, artifacts: impl AsRef<Path>) -> Self {
+        let (models, optimizers, schedulers) = checkpointer::defaults(hook, artifacts.as_ref());
+        self.with_custom_checkpointers(models, optimizers, schedulers)
+    }
+}
+
+fn with_losses<M: LearnerModel>(hook: &Hook) -> WatchedStrategy<M>
+where
+    <M as TrainStep>::Output: Adaptor<LossInput>,
+    <M as InferenceStep>::Output: Adaptor<LossInput>,
+{
+    WatchedStrategy::new(hook).with_loss().with_valid_loss()
 }
 
 impl<M: LearnerModel> SupervisedLearningStrategy<M> for WatchedStrategy<M> {
@@ -145,6 +189,7 @@ impl<M: LearnerModel> SupervisedLearningStrategy<M> for WatchedStrategy<M> {
         let mut watch = Watch {
             hook: &self.hook,
             loss_of: self.loss_of,
+            valid_loss_of: self.valid_loss_of,
             step: 0,
             unseen: false,
         };
@@ -185,6 +230,7 @@ impl<M: LearnerModel> SupervisedLearningStrategy<M> for WatchedStrategy<M> {
                 epoch,
                 &mut event_processor,
                 interrupter,
+                &watch,
             );
             interrupter.fail_on_error(event_processor.process_valid(LearnerEvent::EndSplit(epoch)));
             interrupter.fail_on_error(event_processor.process_train(LearnerEvent::EndEpoch(epoch)));

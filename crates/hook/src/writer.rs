@@ -1,9 +1,10 @@
 //! The writer thread: the only place that waits for devices and disks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
@@ -12,6 +13,9 @@ use crate::loss::{LossSample, Losses};
 use crate::publisher::Publisher;
 use crate::queue::{Checkpoint, Ending, Event, Moment, Next, Queue, Queued};
 use crate::stats::Counters;
+
+/// How often an idle writer looks whether somebody asks for a checkpoint.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the training thread and the writer thread share.
 #[derive(Default)]
@@ -36,14 +40,19 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn spawn(shared: Arc<Shared>, publisher: Publisher) -> Result<Self, HookError> {
+    /// `requested` is set when a file in the run's directory asks for a checkpoint.
+    pub(crate) fn spawn(
+        shared: Arc<Shared>,
+        publisher: Publisher,
+        requested: Arc<AtomicBool>,
+    ) -> Result<Self, HookError> {
         let (wake, woken) = bounded(1);
         let (end, ended) = bounded(1);
         let for_thread = Arc::clone(&shared);
         thread::Builder::new()
             .name("mirrorwatch-writer".to_string())
             .spawn(move || {
-                run(&for_thread, publisher, &woken, &end);
+                run(&for_thread, publisher, &woken, &end, &requested);
             })
             .map_err(HookError::Spawn)?;
         Ok(Self {
@@ -115,7 +124,13 @@ impl Writer {
     }
 }
 
-fn run(shared: &Shared, mut publisher: Publisher, woken: &Receiver<()>, end: &Sender<()>) {
+fn run(
+    shared: &Shared,
+    mut publisher: Publisher,
+    woken: &Receiver<()>,
+    end: &Sender<()>,
+    requested: &AtomicBool,
+) {
     // The run should be visible before its first checkpoint; a failure is met again, and counted
     // again, at each checkpoint.
     if let Err(error) = contain("opening the run", || publisher.open()) {
@@ -135,12 +150,18 @@ fn run(shared: &Shared, mut publisher: Publisher, woken: &Receiver<()>, end: &Se
                     tracing::debug!(%error, "a training loss is left out");
                 }
             }
-            Next::Work(Event::Checkpoint(checkpoint)) => {
+            Next::Work(Event::Checkpoint(mut checkpoint)) => {
                 let loss = reported_loss(&mut losses, &checkpoint);
+                if !publisher.wants(&mut checkpoint, loss.1) {
+                    shared.counters.held_back();
+                    continue;
+                }
+                let started = Instant::now();
                 let done = contain("writing a checkpoint", || {
                     publisher.count(&shared.counters.read());
                     publisher.publish(*checkpoint, loss)
                 });
+                shared.counters.wrote_for(started.elapsed());
                 match done {
                     Ok(remark) => shared.counters.published(remark.as_ref()),
                     Err(error) => {
@@ -153,8 +174,12 @@ fn run(shared: &Shared, mut publisher: Publisher, woken: &Receiver<()>, end: &Se
             #[cfg(test)]
             Next::Work(Event::Die) => return,
             Next::Wait => {
-                if woken.recv().is_err() {
-                    return;
+                match woken.recv_timeout(LOOK) {
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                if publisher.is_asked() {
+                    requested.store(true, Ordering::Relaxed);
                 }
             }
             Next::End(ending) => {
@@ -177,14 +202,19 @@ fn run(shared: &Shared, mut publisher: Publisher, woken: &Receiver<()>, end: &Se
     }
 }
 
-/// The loss to put into a manifest: what the caller said, else the mean that fits the moment.
-fn reported_loss(losses: &mut Losses, checkpoint: &Checkpoint) -> Option<f64> {
+/// The losses of training and validation to put into a manifest: what the caller said, else the mean that fits the
+/// moment.
+fn reported_loss(losses: &mut Losses, checkpoint: &Checkpoint) -> (Option<f64>, Option<f64>) {
     let mean = match checkpoint.moment {
         Moment::Step => losses.since_checkpoint(checkpoint.epoch),
         Moment::EpochEnd => losses.of_epoch(checkpoint.epoch),
     };
+    let valid = match checkpoint.moment {
+        Moment::Step => None,
+        Moment::EpochEnd => losses.of_validation(checkpoint.epoch),
+    };
     losses.checkpoint();
-    checkpoint.loss.or(mean)
+    (checkpoint.loss.or(mean), valid)
 }
 
 /// Runs `action`, turning a panic into an error.

@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::time::{Duration, SystemTime};
 
 use mirrorwatch_checkpoint::{
-    BURNPACK, CheckpointError, Parameter, RunWriter, SCHEMA, Snapshot, list_checkpoints, list_runs,
-    spool,
+    BURNPACK, CheckpointError, Consumed, Parameter, RunWriter, SCHEMA, Snapshot, list_checkpoints,
+    list_runs, spool,
 };
 
 use crate::{MAX, at, listed, names, only, root};
@@ -19,6 +19,9 @@ fn what_is_published_is_what_is_read() {
         epoch: 3,
         step: 471,
         train_loss: Some(0.1 + 0.2),
+        valid_loss: Some(0.5),
+        learning_rate: Some(1e-3),
+        consumed: Some(Consumed::of(vec![5, 3, 8])),
         parameters: vec![Parameter {
             name: String::from("fc1.weight"),
             shape: vec![784, 10],
@@ -55,12 +58,18 @@ fn a_loss_that_is_no_number_does_not_spoil_the_manifest() {
     for (step, loss) in [f64::NAN, f64::INFINITY].into_iter().enumerate() {
         let snapshot = Snapshot {
             train_loss: Some(loss),
+            valid_loss: Some(loss),
+            learning_rate: Some(loss),
             ..at(0, step as u64)
         };
         writer.publish(snapshot, b"w").unwrap();
     }
     for found in listed(root.path()).manifests {
         assert_eq!(found.manifest.train_loss, None);
+        assert_eq!(
+            found.manifest.valid_loss.or(found.manifest.learning_rate),
+            None
+        );
         let text = fs::read_to_string(found.path).unwrap();
         assert!(text.contains("\"train_loss\": null"), "{text}");
     }

@@ -103,7 +103,7 @@ const RUN_GAUGES: &[RunGauge] = &[
     ),
     (
         "mirrorwatch_probe_accuracy_ratio",
-        "Share of the probe that the last scanned checkpoint classifies right.",
+        "Share of the probe that the last scanned checkpoint classifies right; without classes, tells better than an untaught model.",
         of_summary!(|s| s.probe_accuracy),
     ),
     (
@@ -115,6 +115,26 @@ const RUN_GAUGES: &[RunGauge] = &[
         "mirrorwatch_train_loss",
         "Training loss that the hook reported with the last scanned checkpoint.",
         |view| view.summary.as_deref().and_then(|s| s.train_loss),
+    ),
+    (
+        "mirrorwatch_valid_loss",
+        "Validation loss that the hook reported with the last scanned checkpoint.",
+        |view| view.summary.as_deref().and_then(|s| s.valid_loss),
+    ),
+    (
+        "mirrorwatch_learning_rate",
+        "Learning rate that the hook reported with the last scanned checkpoint.",
+        |view| view.summary.as_deref().and_then(|s| s.learning_rate),
+    ),
+    (
+        "mirrorwatch_consumed_samples",
+        "Training samples consumed between the last scanned checkpoint and the one before it, as the training said.",
+        |view| {
+            view.summary
+                .as_deref()
+                .and_then(|s| s.consumed_samples)
+                .map(|n| n as f64)
+        },
     ),
     (
         "mirrorwatch_leak_checked_samples",

@@ -89,7 +89,7 @@ function charts() {
   return el('section', { class: 'charts', id: 'charts', 'aria-label': 'curves' },
     chart('wrong labels, share of all', [line('at least', p => p.noise_ratio_lower_bound), line('estimate', p => p.noise_ratio_estimate)], percent),
     chart('suspects', [line('all', p => p.suspects), line('learnt by heart', p => p.memorised_suspects), line('rather hard', p => p.hard_suspects)], rounded),
-    chart('the training', [line('train loss', p => p.train_loss), line('probe loss', p => p.probe_loss), line('probe accuracy', p => p.probe_accuracy)], rounded));
+    chart('the training', [line('train loss', p => p.train_loss), line('validation loss', p => p.valid_loss), line('probe loss', p => p.probe_loss), line('probe accuracy', p => p.probe_accuracy)], rounded));
 }
 
 // --- the page, from top to bottom ---
