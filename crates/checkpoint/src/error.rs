@@ -134,6 +134,7 @@ impl CheckpointError {
     /// Every value of [`reason`](CheckpointError::reason), for metrics that start at 0.
     pub const REASONS: &'static [&'static str] = &[
         "run_name",
+        "pattern",
         "vanished",
         "truncated",
         "corrupt",

@@ -166,11 +166,44 @@ where
     T: Task,
     E: std::fmt::Display,
 {
+    sidecar_and(arguments, build, &[])
+}
+
+/// A further command of a program that is a sidecar, too.
+pub struct Extra {
+    /// What it is called, and its options.
+    pub command: fn() -> clap::Command,
+    /// Does it.
+    pub run: fn(&clap::ArgMatches) -> ExitCode,
+}
+
+/// Like [`sidecar_with`], with further commands beside the sidecar's own.
+pub fn sidecar_and<A, T, E>(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    build: impl FnOnce(A) -> Result<T, E>,
+    extra: &[Extra],
+) -> ExitCode
+where
+    A: Args,
+    T: Task,
+    E: std::fmt::Display,
+{
+    let mut whole = Cli::<A>::command();
+    for extra in extra {
+        whole = whole.subcommand((extra.command)());
+    }
     // Color only where a person looks; clap's own errors carry their own exit code 2.
-    let matches = match Cli::<A>::command().try_get_matches_from(arguments) {
+    let matches = match whole.clone().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) => return clap_exit(&error),
     };
+    if let Some((name, own)) = matches.subcommand() {
+        for extra in extra {
+            if (extra.command)().get_name() == name {
+                return (extra.run)(own);
+            }
+        }
+    }
     let cli = match Cli::<A>::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => return clap_exit(&error),
@@ -212,12 +245,11 @@ where
         }),
         Command::Status(args) => report(status::run(&args)),
         Command::Completions { shell } => {
-            let mut command = Cli::<A>::command();
-            let name = command.get_name().to_string();
-            clap_complete::generate(shell, &mut command, name, &mut std::io::stdout());
+            let name = whole.get_name().to_string();
+            clap_complete::generate(shell, &mut whole, name, &mut std::io::stdout());
             ExitCode::SUCCESS
         }
-        Command::Man { directory } => report(manual(Cli::<A>::command(), &directory)),
+        Command::Man { directory } => report(manual(whole, &directory)),
     }
 }
 

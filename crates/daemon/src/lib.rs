@@ -64,7 +64,7 @@ mod web;
 mod when;
 mod worker;
 
-pub use cli::{NoArgs, sidecar, sidecar_with};
+pub use cli::{Extra, NoArgs, sidecar, sidecar_and, sidecar_with};
 pub use daemon::run;
 pub use error::DaemonError;
 pub use mirrorwatch_influence::Task;

@@ -30,7 +30,10 @@ pub struct WatchOptions {
 pub fn run(mut intake: Intake, options: WatchOptions, hub: &Arc<Hub>, stop: &Receiver<()>) {
     let mut places = vec![(intake.root.clone(), Armed::default())];
     for artifacts in &intake.unhooked.artifacts {
-        places.push((artifacts.directory().to_path_buf(), Armed::default()));
+        let directory = artifacts.directory();
+        // What is above a relative path that does not exist is only known of an absolute one.
+        let place = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
+        places.push((place, Armed::default()));
     }
     let (hint, hints) = bounded(1);
     loop {
@@ -84,7 +87,14 @@ struct Armed {
 impl Armed {
     /// Arms the watcher anew when the directory is another one than before: a watch on a
     /// directory that was removed and made again goes silently dead.
+    ///
+    /// Where there is no directory yet, the nearest one above is watched for it to appear.
     fn renew(&mut self, root: &Path, hint: &Sender<()>) {
+        let (root, depth) = match root.ancestors().find(|place| place.is_dir()) {
+            Some(there) if there == root => (root, RecursiveMode::Recursive),
+            Some(above) => (above, RecursiveMode::NonRecursive),
+            None => (root, RecursiveMode::Recursive),
+        };
         let identity = identity(root);
         if self.watcher.is_some() && identity == self.identity {
             return;
@@ -94,7 +104,7 @@ impl Armed {
         if identity.is_none() {
             return;
         }
-        match arm(root, hint.clone()) {
+        match arm(root, depth, hint.clone()) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
                 self.warned = false;
@@ -112,7 +122,7 @@ impl Armed {
     }
 }
 
-fn arm(root: &Path, hint: Sender<()>) -> notify::Result<RecommendedWatcher> {
+fn arm(root: &Path, depth: RecursiveMode, hint: Sender<()>) -> notify::Result<RecommendedWatcher> {
     let prefix = root.to_path_buf();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if is_hint(&prefix, &event) {
@@ -120,7 +130,7 @@ fn arm(root: &Path, hint: Sender<()>) -> notify::Result<RecommendedWatcher> {
             let _ = hint.try_send(());
         }
     })?;
-    watcher.watch(root, RecursiveMode::Recursive)?;
+    watcher.watch(root, depth)?;
     Ok(watcher)
 }
 

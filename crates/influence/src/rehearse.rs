@@ -3,13 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::Device;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::InfluenceError;
 use crate::sweep::{SweepOptions, mean_loss, read_items, sweep};
 use crate::task::{Labels, Set, Task, dataset};
-use burn::optim::GradientsParams;
-use burn::tensor::{Int, Tensor, TensorData};
 
 /// Runs a fresh model of `task` forward on two probe samples and one training sample, and backward on the former.
 ///
@@ -20,8 +19,17 @@ use burn::tensor::{Int, Tensor, TensorData};
 ///
 /// What is wrong with the task, and what to do about it.
 pub fn rehearse<T: Task>(task: &T, labels: &Labels, device: &Device) -> Result<(), InfluenceError> {
-    let tried = catch_unwind(AssertUnwindSafe(|| attempt(task, labels, device)));
-    match tried {
+    contained("a fresh model was tried on two probe samples", || {
+        attempt(task, labels, device)
+    })
+}
+
+/// Runs the user's code; a panic in it becomes an error that says when it was.
+pub(crate) fn contained<R>(
+    when: &str,
+    action: impl FnOnce() -> Result<R, InfluenceError>,
+) -> Result<R, InfluenceError> {
+    match catch_unwind(AssertUnwindSafe(action)) {
         Ok(result) => result,
         Err(panic) => {
             let text = panic
@@ -30,7 +38,7 @@ pub fn rehearse<T: Task>(task: &T, labels: &Labels, device: &Device) -> Result<(
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_else(|| "no message".to_string());
             Err(InfluenceError::Data(format!(
-                "the task panicked when a fresh model was tried on two probe samples: {text}"
+                "the task panicked when {when}: {text}"
             )))
         }
     }

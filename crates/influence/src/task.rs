@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::error::InfluenceError;
 use crate::preview::Preview;
+use crate::rehearse::contained;
 
 /// One of the two sets of samples that a scan sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +176,10 @@ impl Labels {
     /// An empty set, a label out of range, a class without a probe sample, a trusted index or a
     /// canary out of range, named twice or both at once, or a dataset that cannot be read.
     pub fn read<T: Task>(task: &T) -> Result<Self, InfluenceError> {
+        contained("its labels were read", || Self::of(task))
+    }
+
+    fn of<T: Task>(task: &T) -> Result<Self, InfluenceError> {
         let classes = task.classes();
         if classes == 1 {
             return Err(InfluenceError::Data(

@@ -5,6 +5,7 @@
 //! - [`hook`]: publishes checkpoints from the training loop, one added line;
 //! - [`Task`] and [`sidecar`]: the sidecar's `main` is one line;
 //! - [`cleaned`]: training again without the suspects;
+//! - [`init`]: adds a sidecar to an existing project;
 //! - [`stock`]: a ready-made task over IDX files;
 //! - [`influence`], [`stats`], [`checkpoint`]: the parts, for those who build their own.
 //!
@@ -22,6 +23,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cleaned;
+pub mod init;
 pub mod stock;
 
 pub use mirrorwatch_checkpoint as checkpoint;

@@ -1,9 +1,13 @@
-//! The stock sidecar: `mirrorwatch watch --data DIR`, with no Rust written.
+//! The stock sidecar: `mirrorwatch watch --data DIR`, with no Rust written; and `mirrorwatch init`, for those who do.
 
 use std::process::ExitCode;
 
 use mirrorwatch::stock::{IdxTask, StockArgs};
 
 fn main() -> ExitCode {
-    mirrorwatch::sidecar_with(std::env::args_os(), |args: StockArgs| IdxTask::open(&args))
+    mirrorwatch::daemon::sidecar_and(
+        std::env::args_os(),
+        |args: StockArgs| IdxTask::open(&args),
+        &[mirrorwatch::init::COMMAND],
+    )
 }

@@ -16,6 +16,7 @@ mod doc;
 mod doctest;
 mod e2e;
 mod fmt;
+mod guide;
 mod hygiene;
 mod tools;
 mod unit;
@@ -35,6 +36,7 @@ pub const STEPS: &[Step] = &[
     unit::STEP,
     doctest::STEP,
     e2e::STEP,
+    guide::STEP,
     bench::STEP,
 ];
 
