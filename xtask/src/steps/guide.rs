@@ -12,19 +12,31 @@ use crate::report::Outcome;
 pub const STEP: Step = Step {
     name: "guide",
     about: "the guide's project and one after `init` compile",
-    run: |context| match prepare(context) {
-        Ok(place) => context.run(
-            context
-                .cargo(["check", "--offline", "--workspace", "--bins", "--quiet"])
-                .current_dir(&place)
-                // The dependencies are those of the other steps.
-                .env("CARGO_TARGET_DIR", &context.target),
-        ),
-        Err(why) => Outcome::Failed(why),
-    },
+    run,
 };
 
-/// A workspace of both projects below the target directory.
+fn run(context: &Context) -> Outcome {
+    let place = match prepare(context) {
+        Ok(place) => place,
+        Err(why) => return Outcome::Failed(why),
+    };
+    for project in PROJECTS {
+        let mut check = context.cargo(["check", "--offline", "--bins", "--quiet"]);
+        check.current_dir(place.join(project));
+        // The dependencies are those of the other steps.
+        check.env("CARGO_TARGET_DIR", &context.target);
+        let outcome = context.run(&mut check);
+        if let Outcome::Failed(_) = outcome {
+            return outcome;
+        }
+    }
+    Outcome::passed()
+}
+
+/// The guide's, and the one that `init` extends.
+const PROJECTS: [&str; 2] = ["my-training", "existing"];
+
+/// Both projects, below the target directory.
 fn prepare(context: &Context) -> Result<PathBuf, String> {
     let place = context.target.join("guide");
     let _ = fs::remove_dir_all(&place);
@@ -80,10 +92,19 @@ fn prepare(context: &Context) -> Result<PathBuf, String> {
     let root = fs::read_to_string(context.root.join("Cargo.toml")).map_err(|e| e.to_string())?;
     // The same profile, or everything would be gone through once more.
     let profile = root.find("[profile.dev]").map_or("", |at| &root[at..]);
-    let workspace = "[workspace]\nresolver = \"3\"\nmembers = [\"my-training\", \"existing\"]\n\n";
-    write(&place.join("Cargo.toml"), &format!("{workspace}{profile}"))?;
-    let lock = "Cargo.lock";
-    fs::copy(context.root.join(lock), place.join(lock)).map_err(|error| error.to_string())?;
+    for project in PROJECTS {
+        let manifest = place.join(project).join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).map_err(|error| error.to_string())?;
+        let profile = if text.contains("[profile.dev]") {
+            ""
+        } else {
+            profile
+        };
+        // Not part of the workspace that the target directory is in.
+        write(&manifest, &format!("{text}\n[workspace]\n\n{profile}"))?;
+        let lock = place.join(project).join("Cargo.lock");
+        fs::copy(context.root.join("Cargo.lock"), lock).map_err(|error| error.to_string())?;
+    }
     Ok(place)
 }
 
