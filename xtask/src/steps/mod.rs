@@ -10,6 +10,7 @@
 //! of it in wall time. One pass cannot serve both; the order only decides which mistakes are told first,
 //! and a warning or a type error is told by the cheaper pass.
 
+mod backends;
 mod bench;
 mod clippy;
 mod doc;
@@ -35,6 +36,7 @@ pub const STEPS: &[Step] = &[
     unit::STEP,
     doctest::STEP,
     e2e::STEP,
+    backends::STEP,
     bench::STEP,
 ];
 
