@@ -40,6 +40,11 @@ pub fn scanned<T: Task>(task: &T, record: &[u8], device: &Device, names: &[&str]
     .unwrap();
     let mut suspects = Vec::new();
     for estimate in &scan.estimates {
+        // Without a trusted set, the others name nobody.
+        if !estimate.held_out_null {
+            suspects.push(Vec::new());
+            continue;
+        }
         let mut one = scan.clone();
         one.estimates = vec![estimate.clone()];
         let estimators = [estimate.estimator.clone()];
@@ -56,15 +61,13 @@ pub fn scanned<T: Task>(task: &T, record: &[u8], device: &Device, names: &[&str]
 }
 
 /// How far the scores of one estimator agree, over all training samples.
-#[derive(Debug)]
 pub struct Agreement {
-    pub estimator: String,
-    /// The largest difference of scores.
+    estimator: String,
+    /// The largest difference of scores, and the middle one.
     pub largest: f32,
-    /// The same, in standard deviations of the scores.
-    pub largest_relative: f32,
+    median: f32,
     pub rank_correlation: f64,
-    /// Whether what was chosen for each fork (learning rate, depth) is the same.
+    /// Whether what was chosen for each fork (learning rate and depth, or length) is the same.
     pub same_choices: bool,
     /// Samples that one of the two names and the other does not.
     pub suspects_differ: usize,
@@ -78,11 +81,11 @@ impl Agreement {
             &other.scan.estimates[estimator],
         );
         let (s, t) = (&one.suspects[estimator], &other.suspects[estimator]);
-        let largest = largest_difference(&a.train, &b.train);
+        let apart = differences(&a.train, &b.train);
         Self {
             estimator: a.estimator.to_string(),
-            largest,
-            largest_relative: largest / deviation(&a.train),
+            largest: apart[apart.len() - 1],
+            median: apart[apart.len() / 2],
             rank_correlation: spearman(&a.train, &b.train).unwrap(),
             same_choices: chosen(&a.choices) == chosen(&b.choices),
             suspects_differ: s.iter().zip(t).filter(|(s, t)| s != t).count(),
@@ -91,41 +94,45 @@ impl Agreement {
     }
 }
 
-/// The largest difference of losses at the checkpoint itself, and what each estimator says.
-pub fn agreement(one: &Scanned, other: &Scanned) -> (f32, Vec<Agreement>) {
-    let losses = largest_difference(&one.scan.train_losses, &other.scan.train_losses);
-    let estimators = 0..one.scan.estimates.len();
-    (
-        losses,
-        estimators
-            .map(|estimator| Agreement::of(one, other, estimator))
-            .collect(),
-    )
+impl std::fmt::Display for Agreement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:32} within {:.1e} (median {:.1e}), rank correlation {:.6}, {} choices, suspects {}, {} of them others",
+            self.estimator,
+            self.largest,
+            self.median,
+            self.rank_correlation,
+            match self.same_choices {
+                true => "same",
+                false => "OTHER",
+            },
+            self.suspects,
+            self.suspects_differ,
+        )
+    }
 }
 
-/// What was chosen, without the loss that it was chosen for.
+/// The largest difference of losses at the checkpoint itself, and what each estimator says.
+pub fn agreement(one: &Scanned, other: &Scanned) -> (f32, Vec<Agreement>) {
+    let losses = differences(&one.scan.train_losses, &other.scan.train_losses);
+    let estimators = 0..one.scan.estimates.len();
+    let found = estimators.map(|estimator| Agreement::of(one, other, estimator));
+    (losses[losses.len() - 1], found.collect())
+}
+
+/// What was chosen, without the figures that it was chosen by.
 fn chosen(choices: &[String]) -> Vec<&str> {
-    choices
-        .iter()
-        .map(|choice| {
-            choice
-                .split_once(',')
-                .map_or(choice.as_str(), |(choice, _)| choice)
-        })
+    let parts = choices.iter().flat_map(|choice| choice.split(", "));
+    parts
+        .filter(|part| part.contains("rho ") || part.contains(" steps at "))
         .collect()
 }
 
-fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
+/// Absolute differences, sorted.
+fn differences(a: &[f32], b: &[f32]) -> Vec<f32> {
     assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max)
-}
-
-fn deviation(values: &[f32]) -> f32 {
-    let count = values.len() as f32;
-    let mean = values.iter().sum::<f32>() / count;
-    let squares = values.iter().map(|v| (v - mean) * (v - mean));
-    (squares.sum::<f32>() / count).sqrt()
+    let mut apart: Vec<f32> = a.iter().zip(b).map(|(a, b)| (a - b).abs()).collect();
+    apart.sort_unstable_by(f32::total_cmp);
+    apart
 }
