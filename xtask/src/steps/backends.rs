@@ -17,11 +17,11 @@ pub const STEP: Step = Step {
 };
 
 fn run(context: &Context) -> Outcome {
-    let mut features = vec!["mirrorwatch/ndarray"];
+    let mut features = vec!["mirrorwatch-tests/ndarray"];
     let mut targets = vec!["backends"];
     let libtorch = libtorch::locate(context, context.fetch);
     if libtorch.is_ok() {
-        features.extend(["mirrorwatch/tch", "example-burn-tch/tch"]);
+        features.extend(["mirrorwatch-tests/tch", "example-burn-tch/tch"]);
         targets.push("burn-tch");
     }
     let mut command = context.runner.command(
