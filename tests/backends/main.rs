@@ -2,9 +2,9 @@
 //!
 //! What is computed differs in the last bit: sums are added up in another order. `finetune` takes up to 320 steps from
 //! there, and a unit of the net that is on its edge at one of them sends the forks on ways a little apart: beyond 1e-4 in
-//! 2 of 150 scans of these small models, 3.5e-4 at most. Every direction also
-//! chooses (a depth, a length) by a figure, and of two that are as good a backend may take the other one. Then the
-//! scores are those of another choice, which is as good; that is counted here, and not held against it.
+//! 2 of 150 scans of these small models, 3.5e-4 at most. Every direction also chooses (a depth, a length) by a figure,
+//! and of two that are as good a backend may take the other one. Then the scores are those of another choice; that is
+//! counted here, and not held against it.
 
 #![allow(clippy::unwrap_used)]
 

@@ -20,6 +20,7 @@ mod fmt;
 mod hygiene;
 mod tools;
 mod unit;
+mod wgpu;
 
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ pub const STEPS: &[Step] = &[
     e2e::STEP,
     backends::STEP,
     bench::STEP,
+    wgpu::STEP,
 ];
 
 /// One step of the suite.
