@@ -76,6 +76,10 @@ fn agree<M: Net>(trained_on: &str, devices: [&str; 2]) {
     }
     assert!(named > 100, "{named} suspects are too few to compare");
     assert!(
+        unusual <= 1,
+        "{unusual} estimators are further apart than usual"
+    );
+    assert!(
         other_choices <= 2,
         "{other_choices} estimators chose otherwise"
     );

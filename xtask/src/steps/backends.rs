@@ -19,12 +19,20 @@ pub const STEP: Step = Step {
 fn run(context: &Context) -> Outcome {
     let mut features = vec!["mirrorwatch-tests/ndarray"];
     let mut targets = vec!["backends"];
+    let mut programs = Vec::new();
     let libtorch = libtorch::locate(context, context.fetch);
     if libtorch.is_ok() {
         features.extend(["mirrorwatch-tests/tch", "example-burn-tch/tch"]);
         targets.push("burn-tch");
+        programs.extend(["burn-tch-train", "burn-tch-sidecar"]);
     }
-    let mut command = context.runner.command(
+    // The step `clippy` does not see what only a feature turns on.
+    let mut lints = context.cargo(["clippy", "--workspace", "--features", &features.join(",")]);
+    for (kind, names) in [("--test", &targets), ("--bin", &programs)] {
+        lints.args(names.iter().flat_map(|name| [kind, name]));
+    }
+    lints.args(["--", "-D", "warnings"]);
+    let mut tests = context.runner.command(
         context,
         Set::With {
             features: &features,
@@ -33,9 +41,10 @@ fn run(context: &Context) -> Outcome {
     );
     let note = match libtorch {
         Ok(libtorch) => {
-            libtorch.tell(&mut command);
+            libtorch.tell(&mut lints);
+            libtorch.tell(&mut tests);
             // On nets this small, its threads take ten times as long to meet as to compute.
-            command.env("OMP_NUM_THREADS", "1");
+            tests.env("OMP_NUM_THREADS", "1");
             format!("ndarray; burn-tch with {}", libtorch.about)
         }
         Err(why) => {
@@ -44,5 +53,8 @@ fn run(context: &Context) -> Outcome {
             note
         }
     };
-    context.run(&mut command).then(|| Outcome::Passed(note))
+    context
+        .run(&mut lints)
+        .then(|| context.run(&mut tests))
+        .then(|| Outcome::Passed(note))
 }
