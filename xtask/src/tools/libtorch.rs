@@ -229,14 +229,13 @@ mod tests {
     #[test]
     fn a_shell_is_told_all_of_it() {
         let text = Libtorch::at(Path::new("/t")).exports();
-        let [first, second, third] = text.lines().collect::<Vec<_>>()[..] else {
-            panic!("{text}");
-        };
-        assert_eq!(first, "export LIBTORCH='/t'");
-        assert_eq!(second, "export LIBTORCH_CXX11_ABI='1'");
-        // What the shell has already comes behind it.
-        let more = "${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}";
-        assert_eq!(third, format!("export LD_LIBRARY_PATH='/t/lib'{more}"));
+        let expected = [
+            "export LIBTORCH='/t'",
+            "export LIBTORCH_CXX11_ABI='1'",
+            // What the shell has already comes behind it.
+            "export LD_LIBRARY_PATH='/t/lib'${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
     }
 
     #[test]
