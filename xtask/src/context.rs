@@ -103,24 +103,30 @@ impl Context {
 fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.stdin(Stdio::null());
-    // `cargo run` describes *this* package to us in variables that its own children would take for theirs.
+    forget_us(&mut command);
+    command
+}
+
+/// `cargo run` describes *this* package to us in variables that another cargo would take for its own.
+pub fn forget_us(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(&name);
         }
     }
-    command
 }
 
-/// The integration tests of every package, in `cargo metadata`'s words.
+/// The integration tests of every package, in `cargo metadata`'s words, but for those that a feature must be turned on
+/// for.
 fn test_targets(metadata: &Value) -> Vec<(String, String)> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut found = Vec::new();
     for package in list(&metadata["packages"]) {
         for target in list(&package["targets"]) {
-            if list(&target["kind"]).iter().any(|kind| kind == "test") {
+            let plain = list(&target["required-features"]).is_empty();
+            if plain && list(&target["kind"]).iter().any(|kind| kind == "test") {
                 found.push((text(&package["name"]), text(&target["name"])));
             }
         }
@@ -164,6 +170,7 @@ mod tests {
         let metadata = serde_json::json!({"packages": [{"name": "a", "targets": [
             {"name": "a", "kind": ["lib"]},
             {"name": "protocol", "kind": ["test"]},
+            {"name": "backends", "kind": ["test"], "required-features": ["tch"]},
         ]}]});
         assert_eq!(
             test_targets(&metadata),

@@ -32,6 +32,7 @@ Everyday use:
   cargo xtask test --only fmt,clippy       some steps
   cargo xtask test --skip e2e --keep-going all the others, even after a failure
   cargo xtask tools                        fetch Prometheus and promtool now
+  cargo xtask libtorch cargo run …         a command with a libtorch for burn-tch
   cargo xtask bench detection --quick      how well wrong labels are found, in two minutes"
 )]
 struct Cli {
@@ -60,6 +61,13 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+
+    /// Prepare a libtorch for burn-tch, and run a command with it
+    ///
+    /// Fetches the CPU half of PyTorch's libtorch 2.9 from PyPI into the target directory, in
+    /// 'tools/libtorch', on first use. Without a command, prints what a shell has to export. What
+    /// LIBTORCH or LIBTORCH_USE_PYTORCH names is used instead.
+    Libtorch(Passed),
 
     /// Measure how well wrong labels are found
     #[command(subcommand)]
@@ -133,6 +141,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(options) => test(&options),
         Command::Tools { all } => fetch_tools(all),
+        Command::Libtorch(words) => Context::new(false, true)
+            .and_then(|context| tools::libtorch::with(&context, &words.arguments)),
         Command::Bench(what) => benchmark(&what),
     };
     match result {

@@ -28,6 +28,13 @@ pub enum Set<'a> {
         /// Tests whose tools are missing.
         without: &'a [String],
     },
+    /// The integration tests of these names, which need these features.
+    With {
+        /// As cargo takes them: `PACKAGE/FEATURE`.
+        features: &'a [&'a str],
+        /// Names of test targets.
+        targets: &'a [&'a str],
+    },
 }
 
 impl Runner {
@@ -75,6 +82,7 @@ fn nextest(context: &Context, set: Set<'_>) -> Command {
         context.root.join("xtask/nextest.toml").display()
     ));
     command.args(["-E", &expression(set)]);
+    command.args(chosen(set));
     if context.long {
         command.args(["--run-ignored", "all"]);
     }
@@ -89,6 +97,8 @@ fn nextest(context: &Context, set: Set<'_>) -> Command {
 fn expression(set: Set<'_>) -> String {
     let end_to_end = format!("package(={E2E_PACKAGE}) & kind(test)");
     match set {
+        // Chosen by what is built.
+        Set::With { .. } => "all()".to_owned(),
         Set::Unit => format!("not ({end_to_end})"),
         Set::EndToEnd { without } => without
             .iter()
@@ -96,13 +106,31 @@ fn expression(set: Set<'_>) -> String {
     }
 }
 
+/// The arguments that choose features and test targets; the same for both runners.
+fn chosen(set: Set<'_>) -> Vec<String> {
+    let Set::With { features, targets } = set else {
+        return Vec::new();
+    };
+    let mut arguments = vec!["--features".to_owned(), features.join(",")];
+    for target in targets {
+        arguments.extend(["--test".to_owned(), (*target).to_owned()]);
+    }
+    arguments
+}
+
 fn cargo_test(context: &Context, set: Set<'_>) -> Command {
     let mut command = context.cargo(["test", "--workspace", "--no-fail-fast"]);
     if matches!(set, Set::Unit) {
         command.args(["--lib", "--bins"]);
     }
+    command.args(chosen(set));
     for (package, target) in &context.test_targets {
-        if (package == E2E_PACKAGE) == matches!(set, Set::EndToEnd { .. }) {
+        let wanted = match set {
+            Set::Unit => package != E2E_PACKAGE,
+            Set::EndToEnd { .. } => package == E2E_PACKAGE,
+            Set::With { .. } => false,
+        };
+        if wanted {
             command.args(["--test", target]);
         }
     }
@@ -164,6 +192,16 @@ mod tests {
         let without = ["a::b".to_owned(), "c".to_owned()];
         let expected = format!("{suite} & not test(=a::b) & not test(=c)");
         assert_eq!(expression(Set::EndToEnd { without: &without }), expected);
+    }
+
+    #[test]
+    fn features_and_targets_are_chosen_by_name() {
+        let set = Set::With {
+            features: &["a/x", "b/y"],
+            targets: &["t"],
+        };
+        assert_eq!(chosen(set), ["--features", "a/x,b/y", "--test", "t"]);
+        assert!(chosen(Set::Unit).is_empty());
     }
 
     #[test]

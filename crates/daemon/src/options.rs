@@ -49,11 +49,14 @@ pub struct ScanOptions {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
 
-    /// Device to compute on
-    #[arg(long, value_name = "NAME", default_value = "flex")]
+    /// Device to compute on: flex, ndarray, tch, tch:cuda, tch:cuda:N, tch:mps or wgpu
+    ///
+    /// A build has those whose cargo features (flex, ndarray, tch, wgpu) were turned on; another one is refused
+    /// with a list of what there is.
+    #[arg(long, value_name = "NAME", default_value = backend::default_name())]
     pub device: String,
 
-    /// Threads to compute with; 0 = one per core
+    /// Threads to compute with; 0 = one per core. libtorch has its own: set OMP_NUM_THREADS for it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 }

@@ -10,6 +10,7 @@
 //! of it in wall time. One pass cannot serve both; the order only decides which mistakes are told first,
 //! and a warning or a type error is told by the cheaper pass.
 
+mod backends;
 mod bench;
 mod clippy;
 mod doc;
@@ -20,6 +21,7 @@ mod guide;
 mod hygiene;
 mod tools;
 mod unit;
+mod wgpu;
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,9 @@ pub const STEPS: &[Step] = &[
     doctest::STEP,
     e2e::STEP,
     guide::STEP,
+    backends::STEP,
     bench::STEP,
+    wgpu::STEP,
 ];
 
 /// One step of the suite.

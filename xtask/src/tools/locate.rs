@@ -15,6 +15,23 @@ pub struct Store {
 }
 
 impl Store {
+    /// The store of this workspace.
+    pub fn of(context: &Context) -> Self {
+        Self {
+            dir: context.target.join("tools"),
+        }
+    }
+
+    /// Held while something is fetched: two runs at once (an editor's and a person's) would unpack over each other.
+    pub fn lock(&self) -> Result<File, String> {
+        let told =
+            |error: std::io::Error| format!("cannot write below {}: {error}", self.dir.display());
+        fs::create_dir_all(&self.dir).map_err(told)?;
+        let lock = File::create(self.dir.join("lock")).map_err(told)?;
+        lock.lock().map_err(told)?;
+        Ok(lock)
+    }
+
     /// What packages are unpacked into.
     pub fn root(&self) -> PathBuf {
         self.dir.join("root")
@@ -27,9 +44,7 @@ impl Store {
 
 /// Finds a tool, in this order: named by the environment, fetched before, fetched now, on `PATH`.
 pub fn locate(context: &Context, tool: &'static Tool, fetch: bool) -> Located {
-    let store = Store {
-        dir: context.target.join("tools"),
-    };
+    let store = Store::of(context);
     let state = from_environment(tool).unwrap_or_else(|| {
         from_store(&store, tool)
             .map_or_else(
@@ -129,9 +144,7 @@ fn fetch_now(store: &Store, tool: &Tool) -> Result<Installed, String> {
     let told =
         |error: std::io::Error| format!("cannot write below {}: {error}", store.dir.display());
     fs::create_dir_all(stamp.parent().unwrap_or(&store.dir)).map_err(told)?;
-    // Two runs at once (an editor's and a person's) would unpack over each other.
-    let lock = File::create(store.dir.join("lock")).map_err(told)?;
-    lock.lock().map_err(told)?;
+    let _lock = store.lock()?;
     if let Some(installed) = from_store(store, tool) {
         return Ok(installed);
     }

@@ -8,6 +8,7 @@ mod alertmanager;
 mod apt;
 mod chromium;
 mod dashboards;
+pub mod libtorch;
 mod locate;
 mod playwright;
 mod prometheus;
@@ -106,20 +107,28 @@ fn npm_install(directory: &Path, packages: &[impl AsRef<str>]) -> Result<(), Str
     )
 }
 
-/// Makes a Python environment of its own at `directory`, with a package from PyPI in it.
-fn pip_install(directory: &Path, package: &str) -> Result<(), String> {
+/// Makes a Python environment of its own at `directory`, and gives its interpreter.
+fn python(directory: &Path) -> Result<PathBuf, String> {
     run(
         "python3 -m venv",
         Command::new("python3")
             .args(["-m", "venv", "--clear"])
             .arg(directory),
     )?;
-    run(
-        "pip install",
-        Command::new(directory.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet"])
-            .args(["--disable-pip-version-check", package]),
-    )
+    Ok(directory.join("bin/python"))
+}
+
+/// A command of pip.
+fn pip(python: &Path, what: &str) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-m", "pip", what, "--quiet", "--disable-pip-version-check"]);
+    command
+}
+
+/// Makes a Python environment of its own at `directory`, with a package from PyPI in it.
+fn pip_install(directory: &Path, package: &str) -> Result<(), String> {
+    let python = python(directory)?;
+    run("pip install", pip(&python, "install").arg(package))
 }
 
 /// A tool that is there.
