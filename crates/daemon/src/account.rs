@@ -1,6 +1,6 @@
 //! From evidence to a count: null distribution, p-values, suspects and the noise ratio.
 
-use mirrorwatch_influence::Labels;
+use mirrorwatch_influence::{Estimator, Labels};
 use mirrorwatch_stats::noise_ratio::NoiseBound;
 use mirrorwatch_stats::{StatsError, conformal, fdr, local, noise_ratio};
 use serde::{Deserialize, Serialize};
@@ -175,12 +175,8 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
     let Some(channel) = evidence.channels.first() else {
         return Err("no estimator is configured; name one with --estimator".to_string());
     };
-    let null = choose_null(labels, channel.held_out_null).ok_or_else(|| {
-        format!(
-            "the estimator {} has no valid null distribution without a trusted set; add trusted samples or use finetune:after",
-            channel.estimator
-        )
-    })?;
+    let null =
+        choose_null(labels, channel.held_out_null).ok_or_else(|| no_null(&channel.estimator))?;
     let pick = |samples: &[usize]| Known {
         scores: samples.iter().map(|&i| channel.train[i]).collect(),
         classes: samples.iter().map(|&i| labels.train[i]).collect(),
@@ -228,6 +224,13 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
     account.canaries_found =
         canaries_found(&account, &known, &pick(&labels.canaries), levels).map_err(words)?;
     Ok(account)
+}
+
+/// Why an estimator whose score held-out samples say nothing of cannot count without a trusted set.
+pub(crate) fn no_null(estimator: &Estimator) -> String {
+    format!(
+        "the estimator {estimator} has no valid null distribution without a trusted set; add trusted samples or use finetune:after"
+    )
 }
 
 /// Canaries whose p-value is at most the largest of a suspect. They take no part in the selection, so

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use mirrorwatch_checkpoint::Artifacts;
-use mirrorwatch_influence::{Estimator, Labels, ScanConfig, Task, rehearse};
+use mirrorwatch_influence::{Estimator, Labels, ScanConfig, Task, rehearse, score};
 
-use crate::account::Levels;
+use crate::account::{Levels, no_null};
 use crate::backend;
 use crate::error::DaemonError;
 use crate::metrics::Limits;
@@ -106,6 +106,12 @@ pub fn rehearsed<T: Task>(
 ) -> Result<(), DaemonError> {
     for estimator in &config.estimators {
         estimator.check::<T>(labels)?;
+    }
+    if let Some(first) = config.estimators.first()
+        && labels.trusted.is_empty()
+        && !score::by_name(&first.score)?.held_out_null()
+    {
+        return Err(DaemonError::Option(no_null(first)));
     }
     Ok(rehearse(task, labels, &config.device)?)
 }
