@@ -83,13 +83,16 @@ function chart(title, lines, format, heading = 'h2') {
   return figure;
 }
 
+/** What the probe's share is of: without classes, nothing is right or wrong. */
+const learnt = () => runOf(place().run)?.summary?.classes === 0 ? 'probe better than untaught' : 'probe accuracy';
+
 function charts() {
   const points = state.curve ?? [];
   const line = (name, of) => ({ name, values: points.filter(point => of(point) !== null).map(point => [point.epoch, of(point)]) });
   return el('section', { class: 'charts', id: 'charts', 'aria-label': 'curves' },
     chart('wrong labels, share of all', [line('at least', p => p.noise_ratio_lower_bound), line('estimate', p => p.noise_ratio_estimate)], percent),
     chart('suspects', [line('all', p => p.suspects), line('learnt by heart', p => p.memorised_suspects), line('rather hard', p => p.hard_suspects)], rounded),
-    chart('the training', [line('train loss', p => p.train_loss), line('validation loss', p => p.valid_loss), line('probe loss', p => p.probe_loss), line('probe accuracy', p => p.probe_accuracy)], rounded));
+    chart('the training', [line('train loss', p => p.train_loss), line('validation loss', p => p.valid_loss), line('probe loss', p => p.probe_loss), line(learnt(), p => p.probe_accuracy)], rounded));
 }
 
 // --- the page, from top to bottom ---
@@ -116,7 +119,7 @@ function numbers(summary) {
     tile('estimate', percent(summary.noise_ratio_estimate), 'the best guess of that share'),
     tile('learnt by heart', String(summary.memorised_suspects), 'suspects whose given label the model predicts by now'),
     tile('rather hard', String(summary.hard_suspects), 'suspects that are more likely hard and right than wrong'),
-    tile(`probe accuracy, epoch ${summary.epoch}`, percent(summary.probe_accuracy), 'probe accuracy at this checkpoint'));
+    tile(`${learnt()}, epoch ${summary.epoch}`, percent(summary.probe_accuracy), 'share of the probe, at this checkpoint'));
 }
 
 function toggle(filter) {
@@ -341,7 +344,7 @@ async function showSample(run, index) {
     review(run, sample),
     el('div', { class: 'charts' },
       chart('evidence: −log₁₀ of the p-value', [{ name: 'evidence', values: values(point => -Math.log10(Math.max(point.p_value, 1e-8))) }], rounded, 'h3'),
-      chart('loss of the given label', [{ name: 'loss', values: values(point => point.loss) }], rounded, 'h3')));
+      chart(sample.suspect?.suggested_name === null ? 'loss' : 'loss of the given label', [{ name: 'loss', values: values(point => point.loss) }], rounded, 'h3')));
   dialog.onkeydown = event => {
     if (event.target.closest('select, input')) return;
     const go = { ArrowLeft: before, ArrowRight: after }[event.key];
