@@ -154,7 +154,7 @@ fn labels_that_are_out_of_range_or_of_another_data_set() {
     let probe = shown(&spoilt.data.file("t10k-labels"));
     idx::write_labels(&probe, &[0; 300], Packing::Plain).unwrap();
     idx::write_labels(&path, &[0; 1500], Packing::Plain).unwrap();
-    spoilt.refused(&[], &["1 classes", "at least 2"]);
+    spoilt.refused(&[], &["1 class;", "at least 2"]);
 }
 
 #[test]

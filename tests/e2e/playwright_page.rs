@@ -139,7 +139,7 @@ fn the_page_follows_a_training_and_outlives_a_restart() {
         });
         assert_as_exported(&seen, &sidecar, "resnet-7");
         assert!(seen["health"].as_str().unwrap().contains("version"));
-        assert_eq!(seen["lines"], 8);
+        assert_eq!(seen["lines"], 9);
     }
     browser.complains_of_nothing();
 
