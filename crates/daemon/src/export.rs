@@ -361,7 +361,10 @@ pub(crate) fn write(
     write_atomic(directory.join("keep.txt"), kept.as_bytes())?;
     let csv = |name: &str| directory.join(name);
     let path = csv("relabel.csv");
-    write_atomic(&path, &csv_bytes(&export.suspects, &path)?)?;
+    // Without classes there is nothing to put in the place of what is wrong.
+    let relabel = export.suspects.iter().filter(|s| s.suggested != s.given);
+    let relabel: Vec<Relabel> = relabel.cloned().collect();
+    write_atomic(&path, &csv_bytes(&relabel, &path)?)?;
     let path = csv("weights.csv");
     write_atomic(&path, &csv_bytes(&weights, &path)?)?;
     let path = csv("label_issues.csv");

@@ -122,7 +122,7 @@ pub fn page(report: &Report) -> Markup {
                     }
                     nav aria-label="Sections" {
                         a href="#noise" { "Noise" }
-                        a href="#pairs" { "Classes" }
+                        @if !report.class_names.is_empty() { a href="#pairs" { "Classes" } }
                         @if !report.summary.sources.is_empty() { a href="#sources" { "Sources" } }
                         a href="#suspects" { "Suspects" }
                         @if report.leaks.is_some() { a href="#leaks" { "Leaks" } }
