@@ -49,7 +49,7 @@ pub fn scanned<T: Task>(task: &T, record: &[u8], device: &Device, names: &[&str]
         one.estimates = vec![estimate.clone()];
         let estimators = [estimate.estimator.clone()];
         let mut evidence = Evidence::new(&estimators, labels.train.len(), labels.probe.len());
-        evidence.add(&one, 1, labels).unwrap();
+        evidence.add(&one, 1, &labels).unwrap();
         let levels = Levels {
             fdr: 0.1,
             alpha: 0.05,
