@@ -19,6 +19,7 @@ mod e2e;
 mod fmt;
 mod guide;
 mod hygiene;
+mod package;
 mod tools;
 mod unit;
 mod wgpu;
@@ -35,6 +36,7 @@ pub const STEPS: &[Step] = &[
     tools::STEP,
     clippy::STEP,
     doc::STEP,
+    package::STEP,
     unit::STEP,
     doctest::STEP,
     e2e::STEP,
