@@ -75,10 +75,12 @@ impl Artifacts {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::UnsafePath`] if a directory is a symbolic link, and [`CheckpointError::Unreadable`].
+    /// [`CheckpointError::UnsafePath`] if its `checkpoint` is a symbolic link, and [`CheckpointError::Unreadable`].
     pub fn list(&self) -> Result<Vec<ArtifactFile>, CheckpointError> {
         let mut found = Vec::new();
-        for directory in [self.directory.clone(), self.directory.join("checkpoint")] {
+        // Whoever names a link means what it leads to; below it, none is followed.
+        let top = fs::canonicalize(&self.directory).unwrap_or_else(|_| self.directory.clone());
+        for directory in [top.clone(), top.join("checkpoint")] {
             let names = refuse_link(&directory).and_then(|()| file_names(&directory));
             let names = match names {
                 Ok(names) => names,
@@ -448,6 +450,13 @@ mod tests {
         {
             std::os::unix::fs::symlink("model-1.bpk", place.path().join("model-2.bpk")).unwrap();
             assert_eq!(these.list().unwrap().len(), 1);
+            // A link to the directory itself is what someone named.
+            let link = place.path().join("latest");
+            std::os::unix::fs::symlink(place.path(), &link).unwrap();
+            assert_eq!(artifacts(&link).list().unwrap().len(), 1);
+            std::os::unix::fs::symlink(place.path(), place.path().join("checkpoint")).unwrap();
+            let error = these.list().unwrap_err();
+            assert_eq!(error.reason(), "unsafe_path");
         }
     }
 
