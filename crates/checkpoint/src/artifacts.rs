@@ -150,6 +150,7 @@ pub struct Taken {
     file: ArtifactFile,
     run: String,
     train_loss: Option<f64>,
+    max_bytes: u64,
     link: spool::Link,
 }
 
@@ -176,6 +177,7 @@ impl Artifacts {
         Ok(Taken {
             run: self.run.clone(),
             train_loss: self.train_loss(file.epoch),
+            max_bytes,
             file,
             link,
         })
@@ -205,13 +207,23 @@ impl Taken {
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Unreadable`].
+    /// [`CheckpointError::Unreadable`], and [`CheckpointError::TooLarge`] if it has grown since it was taken.
     pub fn spooled(self) -> Result<Spooled, CheckpointError> {
         let failed = |source| CheckpointError::reading(self.link.path(), source);
         let mut bytes = Vec::new();
         fs::File::open(self.link.path())
-            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .and_then(|file| {
+                file.take(self.max_bytes.saturating_add(1))
+                    .read_to_end(&mut bytes)
+            })
             .map_err(failed)?;
+        if bytes.len() as u64 > self.max_bytes {
+            return Err(CheckpointError::TooLarge {
+                path: self.file.path,
+                bytes: bytes.len() as u64,
+                limit: self.max_bytes,
+            });
+        }
         let sha256 = sha256_hex(&bytes);
         let file = &self.file;
         let name = file.path.file_name().unwrap_or_default();
@@ -444,8 +456,13 @@ mod tests {
         fs::write(place.path().join("model-1.bpk"), b"weights").unwrap();
         let these = artifacts(place.path());
         let file = these.list().unwrap().remove(0);
-        let error = these.take(file, place.path().join("spool"), 3).unwrap_err();
+        let spool = place.path().join("spool");
+        let error = these.take(file.clone(), &spool, 3).unwrap_err();
         assert_eq!(error.reason(), "too_large");
+        // Nor is one that grows meanwhile.
+        let taken = these.take(file, &spool, 7).unwrap();
+        fs::write(place.path().join("model-1.bpk"), b"weights and more").unwrap();
+        assert_eq!(taken.spooled().unwrap_err().reason(), "too_large");
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink("model-1.bpk", place.path().join("model-2.bpk")).unwrap();
