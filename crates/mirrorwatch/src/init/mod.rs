@@ -125,10 +125,13 @@ pub fn init(args: &InitArgs) -> Result<(), InitError> {
     let options = &args.options;
     let project = Project::read(&args.project)?;
     project::check_name(&options.name)?;
-    let found = project.found()?;
+    let found = project.found();
     let main = format!("src/bin/{}.rs", options.name);
     let files = [
-        (main.as_str(), sidecar::source(&project, &found)),
+        (
+            main.as_str(),
+            sidecar::source(&project, &found, &options.name),
+        ),
         ("mirrorwatch/prometheus.yml", PROMETHEUS.to_string()),
         ("mirrorwatch/mirrorwatch.rules.yml", RULES.to_string()),
     ];

@@ -127,11 +127,7 @@ impl Project {
 
     /// Looks through the sources for what a sidecar needs. By the looks of it: whoever writes things differently gets a
     /// placeholder.
-    ///
-    /// # Errors
-    ///
-    /// None so far.
-    pub fn found(&self) -> Result<Found, InitError> {
+    pub fn found(&self) -> Found {
         let mut found = Found::default();
         for module in &self.modules {
             for (name, derived) in structs(&module.text) {
@@ -148,7 +144,7 @@ impl Project {
                 found.batcher = self.batcher(module);
             }
         }
-        Ok(found)
+        found
     }
 
     /// `impl Batcher<Item, Batch> for Name`.

@@ -6,7 +6,7 @@ use super::project::{Found, Project};
 const TODO: &str = concat!("todo", "!");
 
 /// The source of a sidecar with the types that were found, and placeholders for the others.
-pub fn source(project: &Project, found: &Found) -> String {
+pub fn source(project: &Project, found: &Found, program: &str) -> String {
     let (item, batch) = match &found.batcher {
         Some(batcher) => (batcher.item.as_str(), batcher.batch.as_str()),
         None => ("usize", "Tensor<2>"),
@@ -39,7 +39,7 @@ pub fn source(project: &Project, found: &Found) -> String {
         r#"//! The sidecar: what mirrorwatch needs to know of this training. Fill in what is marked `todo!`, then:
 //!
 //! ```console
-//! cargo run --bin NAME -- watch --root runs
+//! cargo run --bin {program} -- watch --root runs
 //! ```
 {hint}
 use std::process::ExitCode;

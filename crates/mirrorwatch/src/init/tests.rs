@@ -73,6 +73,10 @@ fn what_is_not_found_is_a_placeholder() {
         "{sidecar}"
     );
     assert!(sidecar.contains("The project has no library"), "{sidecar}");
+    assert!(
+        sidecar.contains("cargo run --bin watcher -- watch"),
+        "{sidecar}"
+    );
     let manifest = std::fs::read_to_string(project.path().join("Cargo.toml")).unwrap();
     assert!(manifest.contains(concat!("mirrorwatch = \"", env!("CARGO_PKG_VERSION"), "\"")));
 }
