@@ -232,11 +232,12 @@ pub fn run<T: Task>(task: &T, args: &VerifyArgs) -> Result<bool, DaemonError> {
     Ok(holds)
 }
 
-/// Training samples drawn without replacement.
+/// Training samples that have a label, drawn without replacement.
 fn drawn(labels: &Labels, amount: usize, seed: u64) -> Vec<usize> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let count = labels.train.len();
-    let mut samples = index::sample(&mut rng, count, amount.min(count)).into_vec();
+    let labelled = labels.labelled();
+    let drawn = index::sample(&mut rng, labelled.len(), amount.min(labelled.len()));
+    let mut samples: Vec<usize> = drawn.into_iter().map(|place| labelled[place]).collect();
     samples.sort_unstable();
     samples
 }

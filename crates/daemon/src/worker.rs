@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use mirrorwatch_checkpoint::{Manifest, write_atomic};
 use mirrorwatch_influence::leaks::LeakOptions;
-use mirrorwatch_influence::{Labels, Scan, ScanConfig, SweepOptions, Task, model, scan, work};
+use mirrorwatch_influence::{
+    Labels, Scan, ScanConfig, SweepOptions, Task, model, panic_text, scan, work,
+};
 
 use crate::account::{Account, Levels, account};
 use crate::error::DaemonError;
@@ -84,7 +86,10 @@ impl<T: Task> Worker<T> {
         let (stage, message) = match result {
             Ok(Ok(())) => return,
             Ok(Err(failure)) => failure,
-            Err(panic) => ("scan", format!("the scan panicked: {}", panic_text(&panic))),
+            Err(panic) => (
+                "scan",
+                format!("the scan panicked: {}", panic_text(panic.as_ref())),
+            ),
         };
         // A scan that was told to stop is not a failure; it is done again after the restart.
         if self.cancel.load(Ordering::Relaxed) {
@@ -237,7 +242,7 @@ impl<T: Task> Worker<T> {
             let problem = match looked {
                 Ok(Ok(())) => String::new(),
                 Ok(Err(error)) => error.to_string(),
-                Err(panic) => format!("the search panicked: {}", panic_text(&panic)),
+                Err(panic) => format!("the search panicked: {}", panic_text(panic.as_ref())),
             };
             if !problem.is_empty() && !self.cancel.load(Ordering::Relaxed) {
                 tracing::warn!(run = job.run, "could not look for leaks: {problem}");
@@ -410,14 +415,4 @@ fn so_far(state: &SharedState, scanned: &Scan) -> Run {
     summaries.iter().fold(Run::new(scanned), |run, summary| {
         run.and(summary.probe_accuracy, summary.probe_noise_lower_bound)
     })
-}
-
-fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
-    if let Some(text) = panic.downcast_ref::<&str>() {
-        (*text).to_string()
-    } else if let Some(text) = panic.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "no message".to_string()
-    }
 }

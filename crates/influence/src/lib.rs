@@ -37,7 +37,7 @@ pub use error::InfluenceError;
 pub use folds::Folds;
 pub use layers::Layers;
 pub use preview::{Image, Preview};
-pub use rehearse::rehearse;
+pub use rehearse::{panic_text, rehearse};
 pub use scan::{Estimate, Estimator, Scan, ScanConfig, scan, work};
 pub use sweep::{Outputs, SweepOptions, arg_max, cross_entropy, sweep};
 pub use task::{Labels, Set, Task, UNLABELLED};

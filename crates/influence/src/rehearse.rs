@@ -32,16 +32,21 @@ pub(crate) fn contained<R>(
     match catch_unwind(AssertUnwindSafe(action)) {
         Ok(result) => result,
         Err(panic) => {
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(ToString::to_string)
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_string());
+            let text = panic_text(panic.as_ref());
             Err(InfluenceError::Data(format!(
                 "the task panicked when {when}: {text}"
             )))
         }
     }
+}
+
+/// What a panic said, if it said anything.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_string())
 }
 
 fn attempt<T: Task>(task: &T, labels: &Labels, device: &Device) -> Result<(), InfluenceError> {

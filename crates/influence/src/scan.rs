@@ -196,7 +196,11 @@ pub fn scan<T: Task>(
     let probe_base = sweep_probe(model)?;
     let untaught = match labels.has_classes() {
         true => Vec::new(),
-        false => sweep_probe(&task.model(&config.device))?.losses,
+        false => {
+            // The same one at every checkpoint, and after a restart.
+            config.device.seed(config.seed);
+            sweep_probe(&task.model(&config.device))?.losses
+        }
     };
 
     let folds = Folds::stratified(&labels.probe, config.folds, config.seed);

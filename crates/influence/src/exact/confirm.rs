@@ -115,9 +115,11 @@ impl<'a> Confirm<'a> {
         options: ConfirmOptions,
     ) -> Self {
         let mut rng = StdRng::seed_from_u64(options.seed);
-        let count = labels.train.len();
+        let labelled = labels.labelled();
+        let count = labelled.len();
         let mut draw = |amount: usize| {
-            let mut drawn = index::sample(&mut rng, count, amount.min(count)).into_vec();
+            let drawn = index::sample(&mut rng, count, amount.min(count));
+            let mut drawn: Vec<usize> = drawn.into_iter().map(|place| labelled[place]).collect();
             drawn.sort_unstable();
             drawn
         };

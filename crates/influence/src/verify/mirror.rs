@@ -61,8 +61,8 @@ pub struct Mirror {
 
 /// Work of [`mirror`] in samples passed, for progress bars.
 pub fn mirror_work(labels: &Labels, options: &MirrorOptions) -> usize {
-    let samples = options.samples.min(labels.train.len());
-    samples * options.retrain.epochs * (options.groups + 1)
+    let labelled = labels.train.len() - labels.unlabelled.len();
+    options.samples.min(labelled) * options.retrain.epochs * (options.groups + 1)
 }
 
 /// Measures the influence of groups of training samples on the probe by short trainings from `start` without them,
@@ -85,9 +85,10 @@ pub fn mirror<T: Task>(
     forward: &SweepOptions<'_>,
 ) -> Result<Mirror, InfluenceError> {
     let mut rng = StdRng::seed_from_u64(options.seed);
-    let count = labels.train.len();
-    let amount = options.samples.min(count);
-    let samples = index::sample(&mut rng, count, amount).into_vec();
+    let labelled = labels.labelled();
+    let amount = options.samples.min(labelled.len());
+    let drawn = index::sample(&mut rng, labelled.len(), amount);
+    let samples: Vec<usize> = drawn.into_iter().map(|place| labelled[place]).collect();
     let classes = largest(labels, options.targets);
     let groups = draw_groups(labels, &samples, &classes, options.groups, &mut rng);
     let quiet = SweepOptions {
