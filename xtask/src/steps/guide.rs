@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Step;
+use crate::build;
 use crate::context::Context;
 use crate::report::Outcome;
 
@@ -32,6 +33,9 @@ fn run(context: &Context) -> Outcome {
     }
     Outcome::passed()
 }
+
+/// What has the subcommand `init`.
+const PROGRAM: &str = "mirrorwatch";
 
 /// The guide's, and the one that `init` extends.
 const PROJECTS: [&str; 2] = ["my-training", "existing"];
@@ -73,18 +77,15 @@ fn prepare(context: &Context) -> Result<PathBuf, String> {
         &manifest,
         &text.replace("../../crates", "../mirrorwatch/crates"),
     )?;
-    let program = context.target.join("debug/mirrorwatch");
+    // As the end-to-end suite builds its example: linked from what the tests have built.
+    let mut build = context.cargo(["build", "--workspace", "--tests", "--bin", PROGRAM]);
+    let program = build::executable(&mut build, PROGRAM)?;
     let made = Command::new(&program)
         .args(["init", "existing", "--no-check", "--path"])
         .arg("../mirrorwatch/crates/mirrorwatch")
         .current_dir(&place)
         .status()
-        .map_err(|error| {
-            format!(
-                "cannot start {}: {error}; the step unit builds it",
-                program.display()
-            )
-        })?;
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
     if !made.success() {
         return Err(format!("`mirrorwatch init` ended with {made}"));
     }
