@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use mirrorwatch::stock::Net;
 use mirrorwatch_daemon::evidence::Evidence;
-use mirrorwatch_daemon::refusal::Run;
+use mirrorwatch_daemon::refusal::{Run, probe_noise};
 use mirrorwatch_daemon::sources::Sources;
 use mirrorwatch_influence::scan;
 
@@ -167,9 +167,10 @@ pub fn watch(
         )
         .map_err(|error| error.to_string())?;
         watched.seconds.scans += scanned.seconds;
-        let now = Run::new(&scanned);
-        let so_far = run.map_or(now, |run| run.and(now.best_accuracy, now.probe_noise));
-        run = Some(so_far);
+        let so_far = match run.take() {
+            Some(run) => run.and(scanned.probe_accuracy, probe_noise(&scanned)),
+            None => Run::new(&scanned),
+        };
         let bare = product.own(&scanned);
         let mut fused = bare.clone();
         fused
@@ -205,7 +206,7 @@ pub fn watch(
                 .map(|e| (e.estimator.to_string(), e.choices.clone()))
                 .collect(),
             ranks: methods::at_checkpoint(setup, &moment),
-            counts: counter.counts(&trusting, &untrusting, so_far)?,
+            counts: counter.counts(&trusting, &untrusting, run.insert(so_far))?,
         });
         watched.models.push(model);
         watched.margins.push((epoch, scanned.train_margins));

@@ -32,7 +32,7 @@ impl Counter<'_> {
         &self,
         trusting: &Evidence,
         untrusting: &Evidence,
-        run: Run,
+        run: &Run,
     ) -> Result<Vec<Count>, String> {
         let labels = &self.setup.labels;
         let mut counts = Vec::new();
@@ -43,7 +43,7 @@ impl Counter<'_> {
         Ok(counts)
     }
 
-    fn count(&self, labels: &Labels, evidence: &Evidence, run: Run) -> Result<Count, String> {
+    fn count(&self, labels: &Labels, evidence: &Evidence, run: &Run) -> Result<Count, String> {
         let setup = self.setup;
         let mut account = match account(evidence, labels, self.levels) {
             Ok(account) => account,

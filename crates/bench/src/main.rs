@@ -35,6 +35,7 @@ mod record;
 mod report;
 mod second;
 mod setup;
+mod speed;
 mod store;
 mod train;
 
@@ -59,6 +60,8 @@ enum Command {
     Confirm(Box<options::Options>),
     /// Plant copies of probe samples in a training set and look for them
     Leaks(leaks::LeakBench),
+    /// How long scans and everything around them take, as ratios measured side by side
+    Speed(speed::Options),
     /// Turn scikit-learn's digits.csv.gz into the IDX files of the data set `tabular`
     #[command(hide = true)]
     Digits {
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Detection(options) => detection::run(&options),
         Command::Confirm(options) => second::run(&options),
         Command::Leaks(options) => leaks::run(&options),
+        Command::Speed(options) => speed::run(&options),
         Command::Digits { csv, directory } => digits::convert(&csv, &directory),
     };
     match result {

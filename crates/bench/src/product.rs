@@ -5,7 +5,7 @@ use mirrorwatch::stock::IdxTask;
 use mirrorwatch_daemon::ScanOptions;
 use mirrorwatch_daemon::account::Levels;
 use mirrorwatch_daemon::evidence::Evidence;
-use mirrorwatch_influence::{Estimator, Scan, ScanConfig};
+use mirrorwatch_influence::{Estimator, Scan, ScanConfig, Task};
 
 /// Estimators that are measured beside the product's own.
 const FURTHER: [&str; 2] = ["gradient", "margin"];
@@ -15,6 +15,16 @@ const FURTHER: [&str; 2] = ["gradient", "margin"];
 struct Defaults {
     #[command(flatten)]
     scan: ScanOptions,
+}
+
+/// What a scan of a task computes by the sidecar's defaults.
+///
+/// # Errors
+///
+/// An estimator or device that does not exist.
+pub fn defaults<T: Task>() -> Result<ScanConfig, String> {
+    let options = Defaults::parse_from(["defaults"]).scan;
+    options.config::<T>().map_err(|error| error.to_string())
 }
 
 /// What a scan computes in the benchmark.

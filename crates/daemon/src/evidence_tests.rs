@@ -34,6 +34,7 @@ fn scan(train: [f32; 5], probe: [f32; 2], margins: [f32; 5], probe_accuracy: f64
             choices: Vec::new(),
         }],
         base_sweep_seconds: 0.0,
+        probe_seconds: 0.0,
         seconds: 0.0,
     }
 }

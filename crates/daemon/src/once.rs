@@ -68,7 +68,7 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
     let mut account =
         account(&evidence, &labels, args.scan.levels()).map_err(DaemonError::Option)?;
     let probe_scores = evidence.channels.first().map_or(&[][..], |c| &c.probe);
-    let refusal = refusal(&account, &labels, Run::new(&scanned), probe_scores);
+    let refusal = refusal(&account, &labels, &Run::new(&scanned), probe_scores);
     if refusal.is_some() {
         account.name_nobody();
     }

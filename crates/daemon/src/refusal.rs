@@ -35,35 +35,40 @@ const PROBE_NOISE: f64 = 0.01;
 const SHOWN: usize = 5;
 
 /// What the scans of a run have said of the model and of the probe.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// Scanned checkpoints.
-    pub checkpoints: u32,
-    /// The best probe accuracy of them.
+    /// The best probe accuracy of the scanned checkpoints.
     pub best_accuracy: f64,
-    /// The smallest lower bound on the probe's label noise of them: a model that has memorised wrong labels
-    /// contradicts right ones.
-    pub probe_noise: f64,
+    /// The lower bound on the probe's label noise of each of them.
+    pub probe_noises: Vec<f64>,
 }
 
 impl Run {
     /// A run of which one checkpoint is scanned.
     pub fn new(scan: &Scan) -> Self {
         Self {
-            checkpoints: 1,
             best_accuracy: scan.probe_accuracy,
-            probe_noise: probe_noise(scan),
+            probe_noises: vec![probe_noise(scan)],
         }
     }
 
     /// With another scanned checkpoint.
     #[must_use]
-    pub fn and(self, probe_accuracy: f64, probe_noise: f64) -> Self {
-        Self {
-            checkpoints: self.checkpoints + 1,
-            best_accuracy: self.best_accuracy.max(probe_accuracy),
-            probe_noise: self.probe_noise.min(probe_noise),
-        }
+    pub fn and(mut self, probe_accuracy: f64, probe_noise: f64) -> Self {
+        self.best_accuracy = self.best_accuracy.max(probe_accuracy);
+        self.probe_noises.push(probe_noise);
+        self
+    }
+
+    /// The probe's label noise is a property of the data: what at least half of the checkpoints say of it is believed,
+    /// so that neither the first nor a single one decides.
+    fn probe_noise(&self) -> f64 {
+        let mut sorted = self.probe_noises.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted
+            .get(sorted.len().saturating_sub(1) / 2)
+            .copied()
+            .unwrap_or(0.0)
     }
 }
 
@@ -76,12 +81,12 @@ pub fn probe_noise(scan: &Scan) -> f64 {
 pub fn refusal(
     account: &Account,
     labels: &Labels,
-    run: Run,
+    run: &Run,
     probe_scores: &[f32],
 ) -> Option<Refusal> {
-    at_chance(labels, run.best_accuracy, run.checkpoints)
+    at_chance(labels, run.best_accuracy, run.probe_noises.len())
         .or_else(|| too_small(account))
-        .or_else(|| noisy_probe(account, run.probe_noise, probe_scores))
+        .or_else(|| noisy_probe(account, run.probe_noise(), probe_scores))
 }
 
 /// Wrong labels in the probe make the held-out null say that wrong labels are nothing unusual. A trusted null
@@ -105,13 +110,13 @@ fn noisy_probe(account: &Account, noise: f64, scores: &[f32]) -> Option<Refusal>
 }
 
 /// A model that guesses the most frequent class is right as often as that class occurs.
-fn at_chance(labels: &Labels, best_accuracy: f64, checkpoints: u32) -> Option<Refusal> {
+fn at_chance(labels: &Labels, best_accuracy: f64, checkpoints: usize) -> Option<Refusal> {
     let trials = labels.probe.len();
     let chance = chance(labels);
     let right = (best_accuracy * trials as f64).round() as usize;
     let tail = binomial::upper_tail(trials, right, chance).unwrap_or(1.0);
     // Each checkpoint was a chance to be lucky.
-    (tail * f64::from(checkpoints.max(1)) > LEVEL).then(|| Refusal {
+    (tail * checkpoints.max(1) as f64 > LEVEL).then(|| Refusal {
         reason: REASONS[0].to_string(),
         message: match labels.has_classes() {
             true => format!(
@@ -187,16 +192,15 @@ mod tests {
         }
     }
 
-    fn run(checkpoints: u32, best_accuracy: f64) -> Run {
+    fn run(checkpoints: usize, best_accuracy: f64) -> Run {
         Run {
-            checkpoints,
             best_accuracy,
-            probe_noise: 0.0,
+            probe_noises: vec![0.0; checkpoints],
         }
     }
 
     fn reason(account: &Account, labels: &Labels, accuracy: f64) -> Option<String> {
-        refusal(account, labels, run(1, accuracy), &[]).map(|refusal| refusal.reason)
+        refusal(account, labels, &run(1, accuracy), &[]).map(|refusal| refusal.reason)
     }
 
     /// scipy 1.17.1: `binom.sf(61, 100, .5)` = .0105, `binom.sf(62, 100, .5)` = .0060.
@@ -210,7 +214,7 @@ mod tests {
         );
         assert_eq!(reason(&fine, &even, 0.63), None);
         // Of twenty checkpoints, one is as lucky as that by guessing.
-        assert!(refusal(&fine, &even, run(20, 0.63), &[]).is_some());
+        assert!(refusal(&fine, &even, &run(20, 0.63), &[]).is_some());
         // Nine in ten are of one class: .9 is what guessing gives.
         let uneven = labels((0..100).map(|i| usize::from(i < 10)).collect());
         assert_eq!(
@@ -223,7 +227,7 @@ mod tests {
     fn a_null_has_to_be_able_to_show_something() {
         let even = labels((0..100).map(|i| i % 2).collect());
         assert_eq!(reason(&account(50), &even, 0.9), None);
-        let refused = refusal(&account(51), &even, run(1, 0.9), &[]).unwrap();
+        let refused = refusal(&account(51), &even, &run(1, 0.9), &[]).unwrap();
         assert_eq!(refused.reason, "null-too-small");
         assert_eq!(
             refused.message,
@@ -235,7 +239,7 @@ mod tests {
     fn a_noisy_probe_is_a_reason_where_its_noise_hides_something() {
         let labels = labels((0..100).map(|i| i % 2).collect());
         let noisy = Run {
-            probe_noise: 0.034,
+            probe_noises: vec![0.2, 0.034, 0.0],
             ..run(3, 0.9)
         };
         let scores = [0.5, 9.0, 0.0, 7.0, 1.0, 8.0, -1.0];
@@ -243,7 +247,7 @@ mod tests {
             suspects: 7,
             ..account(10)
         };
-        let refused = refusal(&held_out, &labels, noisy, &scores).unwrap();
+        let refused = refusal(&held_out, &labels, &noisy, &scores).unwrap();
         assert_eq!(refused.reason, "probe-noisy");
         assert_eq!(
             refused.message,
@@ -253,23 +257,31 @@ mod tests {
             null: Null::Trusted,
             ..held_out
         };
-        assert_eq!(refusal(&trusted, &labels, noisy, &scores), None);
+        assert_eq!(refusal(&trusted, &labels, &noisy, &scores), None);
         let nobody = Account {
             suspects: 0,
             ..trusted
         };
-        assert!(refusal(&nobody, &labels, noisy, &scores).is_some());
-        assert_eq!(refusal(&nobody, &labels, run(3, 0.9), &scores), None);
+        assert!(refusal(&nobody, &labels, &noisy, &scores).is_some());
+        assert_eq!(refusal(&nobody, &labels, &run(3, 0.9), &scores), None);
     }
 
     #[test]
-    fn a_run_keeps_its_best() {
+    fn a_run_keeps_its_best_and_what_half_of_it_says() {
         let first = Run {
-            probe_noise: 0.02,
+            probe_noises: vec![0.2],
             ..run(1, 0.7)
         };
-        let after = first.and(0.8, 0.005).and(0.6, 0.04);
-        assert_eq!((after.checkpoints, after.best_accuracy), (3, 0.8));
-        assert_eq!(after.probe_noise, 0.005);
+        // All that there is.
+        assert_eq!(first.probe_noise(), 0.2);
+        let second = first.and(0.8, 0.005);
+        assert_eq!(second.probe_noise(), 0.005);
+        let third = second.and(0.6, 0.04);
+        assert_eq!((third.best_accuracy, third.probe_noise()), (0.8, 0.04));
+        let none = Run {
+            probe_noises: Vec::new(),
+            ..third
+        };
+        assert_eq!(none.probe_noise(), 0.0);
     }
 }

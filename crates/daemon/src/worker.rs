@@ -161,7 +161,7 @@ impl<T: Task> Worker<T> {
         let refusal = refusal(
             &account,
             &self.labels,
-            so_far(&state, &scanned),
+            &so_far(&state, &scanned),
             evidence.channels.first().map_or(&[], |c| &c.probe),
         );
         if refusal.is_some() {

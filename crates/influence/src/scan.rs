@@ -138,6 +138,9 @@ pub struct Scan {
     pub estimates: Vec<Estimate>,
     /// Wall time of the bare forward sweep over the training set at θ.
     pub base_sweep_seconds: f64,
+    /// Wall time of what the probe costs, however many training samples there are: the forks are taught, and their
+    /// depths and lengths chosen.
+    pub probe_seconds: f64,
     /// Wall time of the whole scan.
     pub seconds: f64,
 }
@@ -190,6 +193,7 @@ pub fn scan<T: Task>(
         &forward,
     )?;
     let base_sweep_seconds = start.elapsed().as_secs_f64();
+    let on_probe = Instant::now();
     let whole_probe: Vec<usize> = (0..labels.probe.len()).collect();
     let sweep_probe =
         |model: &T::Model| sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet);
@@ -203,6 +207,7 @@ pub fn scan<T: Task>(
         }
     };
 
+    let mut probe_seconds = on_probe.elapsed().as_secs_f64();
     let folds = Folds::stratified(&labels.probe, config.folds, config.seed);
     let mut sums = Vec::new();
     for estimator in &config.estimators {
@@ -212,6 +217,7 @@ pub fn scan<T: Task>(
         let direction = direction::by_name::<T>(&name)?;
         for fold in 0..folds.count() {
             let held_out = folds.held_out(fold);
+            let on_probe = Instant::now();
             let held_out_before = select(&probe_base, held_out);
             let step = direction.step(&Probe {
                 task,
@@ -227,6 +233,7 @@ pub fn scan<T: Task>(
                 cancel,
             })?;
             let forks = &step.forks;
+            probe_seconds += on_probe.elapsed().as_secs_f64();
             let after = forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?;
             let held_out_after = forks.sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?;
             let held_out_labels: Vec<usize> = held_out.iter().map(|&i| labels.probe[i]).collect();
@@ -242,7 +249,7 @@ pub fn scan<T: Task>(
     }
     let mut estimates = Vec::new();
     for sum in sums {
-        let mut estimate = sum.finish(&given)?;
+        let mut estimate = sum.finish(&given, &labels.probe)?;
         let lowest = estimate.train.iter().copied().fold(f32::INFINITY, f32::min);
         estimate.train = scatter(estimate.train, labels, lowest);
         estimate.suggested = scatter(estimate.suggested, labels, 0);
@@ -259,6 +266,7 @@ pub fn scan<T: Task>(
         probe_losses: probe_base.losses,
         estimates,
         base_sweep_seconds,
+        probe_seconds,
         seconds: start.elapsed().as_secs_f64(),
     };
     scan.fuse(labels)?;

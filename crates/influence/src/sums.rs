@@ -6,7 +6,7 @@ use crate::error::InfluenceError;
 use crate::fork_mean::ForkMean;
 use crate::scan::{Estimate, Estimator};
 use crate::score::{self, Score, View};
-use crate::sweep::{arg_max, cross_entropy};
+use crate::sweep::arg_max;
 use crate::task::Labels;
 
 /// Scores of one estimator summed over forks.
@@ -20,10 +20,8 @@ pub(crate) struct Sums {
     /// Probe samples that the forks which did not learn from them classify right; without classes, whose loss is
     /// below that of an untaught model.
     right: f64,
-    /// Of each probe sample, how sure the fork which did not learn from it is of what it is.
-    confidence: Vec<f32>,
-    /// Whether that is the sample's label.
-    agrees: Vec<bool>,
+    /// Logits of each probe sample by the fork which did not learn from it, K per sample.
+    told: Vec<f32>,
     choices: Vec<String>,
 }
 
@@ -44,8 +42,7 @@ impl Sums {
             scores: ForkMean::new(labels.probe.len()),
             support: vec![0.0; judged * labels.classes],
             right: 0.0,
-            confidence: vec![0.0; labels.probe.len()],
-            agrees: vec![true; labels.probe.len()],
+            told: vec![0.0; labels.probe.len() * labels.classes],
             choices: Vec::new(),
         })
     }
@@ -73,30 +70,30 @@ impl Sums {
         }
         self.right += told_nothing.accuracy(probe.labels) * held_out.len() as f64;
         for (position, &index) in held_out.iter().enumerate() {
-            let row = told_nothing.row(position);
-            let class = arg_max(row);
-            self.confidence[index] = -cross_entropy(row, class);
-            self.agrees[index] = class == probe.labels[position];
+            let classes = told_nothing.classes;
+            self.told[index * classes..(index + 1) * classes]
+                .copy_from_slice(told_nothing.row(position));
         }
         self.score.support(train, &mut self.support);
     }
 
-    /// The estimate by all forks so far.
+    /// The estimate by all forks so far. `given` has the labels of the judged training samples, `probe` those of the
+    /// probe.
     ///
     /// # Errors
     ///
     /// A probe that cannot be judged.
-    pub fn finish(mut self, labels: &[usize]) -> Result<Estimate, InfluenceError> {
-        let classes = self.support.len() / labels.len().max(1);
-        let mut suggested = Vec::with_capacity(labels.len());
+    pub fn finish(mut self, given: &[usize], probe: &[usize]) -> Result<Estimate, InfluenceError> {
+        let classes = self.support.len() / given.len().max(1);
+        let mut suggested = Vec::with_capacity(given.len());
         if classes == 0 {
-            suggested.resize(labels.len(), 0);
+            suggested.resize(given.len(), 0);
         }
-        for (row, &label) in self.support.chunks_mut(classes.max(1)).zip(labels) {
+        for (row, &label) in self.support.chunks_mut(classes.max(1)).zip(given) {
             row[label] = f32::NEG_INFINITY;
             suggested.push(arg_max(row) as u32);
         }
-        let probe_noise = confident::wrong_labels(&self.confidence, &self.agrees)
+        let probe_noise = confident::wrong_labels(&self.told, probe, classes)
             .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
         let scores = self.scores.finish();
         Ok(Estimate {

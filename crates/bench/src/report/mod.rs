@@ -4,7 +4,7 @@ mod brief;
 mod mean;
 mod overall;
 mod summary;
-mod table;
+pub mod table;
 mod tables;
 #[cfg(test)]
 pub mod tests;

@@ -141,7 +141,7 @@ fn config<T: Task>(estimator: &str) -> ScanConfig {
     }
 }
 
-fn scanned<T: Task>(task: &T, model: &T::Model, estimator: &str) -> Scan {
+pub fn scanned<T: Task>(task: &T, model: &T::Model, estimator: &str) -> Scan {
     let labels = Labels::read(task).unwrap();
     let config = config::<T>(estimator);
     scan(

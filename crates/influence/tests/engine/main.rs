@@ -15,6 +15,8 @@ mod load;
 mod losses;
 mod nets;
 mod second_look;
+mod several;
 mod sweeps;
+mod torch_weights;
 mod unchanged;
 mod weights;

@@ -1,0 +1,142 @@
+//! `speed`: how long everything takes, as ratios within one run.
+//!
+//! A new part is one file and one line in [`PARTS`].
+
+mod data;
+mod nets;
+mod ratio;
+mod report;
+mod scan;
+mod train;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use mirrorwatch_checkpoint::write_atomic;
+
+use report::{FORMAT, Report, Row, Section};
+
+/// The parts of the suite, in the order of its tables.
+const PARTS: [&Part; 1] = [&scan::PART];
+
+/// What to measure, and how often.
+#[derive(Args)]
+pub struct Options {
+    /// Only these parts; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub part: Vec<String>,
+
+    /// Rounds in which all contenders take turns
+    #[arg(long, value_name = "N", default_value_t = 7)]
+    pub rounds: usize,
+
+    /// Small sizes: whether everything runs, not how fast
+    #[arg(long)]
+    pub quick: bool,
+
+    /// Threads to compute with; 0 = one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+
+    /// Directory of all results
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    pub out: PathBuf,
+}
+
+/// A part of the suite.
+pub struct Part {
+    /// The name in options and results.
+    pub name: &'static str,
+    /// What it measures.
+    pub about: &'static str,
+    /// Measures it.
+    pub run: fn(&Suite<'_>) -> Result<Found, String>,
+}
+
+/// What a part may know.
+pub struct Suite<'a> {
+    /// Rounds to measure in.
+    pub rounds: usize,
+    /// Whether small sizes will do.
+    pub quick: bool,
+    /// Told what is being done.
+    pub tell: &'a dyn Fn(&str),
+}
+
+impl Suite<'_> {
+    /// Says what is being done.
+    pub fn tell(&self, what: &str) {
+        (self.tell)(what);
+    }
+}
+
+/// What a part found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Its figures.
+    pub rows: Vec<Row>,
+    /// What could not be measured, and why.
+    pub skipped: Vec<String>,
+}
+
+/// Runs the parts that are asked for; `speed.json` and `speed.md` keep those of earlier runs beside them.
+///
+/// # Errors
+///
+/// No part of such a name, one that failed, or results that cannot be written.
+pub fn run(options: &Options) -> Result<(), String> {
+    let names = PARTS.map(|part| part.name);
+    for name in &options.part {
+        if !names.contains(&name.as_str()) {
+            return Err(format!("no part is named {name:?}; there are {}", names.join(", ")));
+        }
+    }
+    // Fails only when the pool exists already, and it does not yet.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads)
+        .build_global();
+    let path = options.out.join("speed.json");
+    let mut report = std::fs::read_to_string(&path)
+        .ok()
+        .and_then(|text| serde_json::from_str::<Report>(&text).ok())
+        .filter(|report| report.format == FORMAT)
+        .unwrap_or_default();
+    report.format = FORMAT;
+    report.revision = crate::revision();
+    report.threads = rayon::current_num_threads();
+    let suite = Suite {
+        rounds: options.rounds.max(1),
+        quick: options.quick,
+        tell: &|what| eprintln!("{what}"),
+    };
+    for part in PARTS {
+        if !options.part.is_empty() && !options.part.iter().any(|name| name == part.name) {
+            continue;
+        }
+        let start = Instant::now();
+        let found = (part.run)(&suite).map_err(|why| format!("{}: {why}", part.name))?;
+        let section = Section {
+            part: part.name.to_string(),
+            about: part.about.to_string(),
+            rows: found.rows,
+            skipped: found.skipped,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        report.put(section, &names);
+        // After every part: whoever interrupts keeps what is done.
+        write(&options.out, &report)?;
+    }
+    print!("{}", report.markdown());
+    Ok(())
+}
+
+fn write(directory: &std::path::Path, report: &Report) -> Result<(), String> {
+    std::fs::create_dir_all(directory)
+        .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
+    let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
+    for (name, text) in [("speed.json", json), ("speed.md", report.markdown())] {
+        write_atomic(&directory.join(name), text.as_bytes()).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}

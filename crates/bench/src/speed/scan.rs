@@ -1,0 +1,149 @@
+//! (a) What a scan costs, in units of one bare forward sweep.
+
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use burn::data::dataset::Dataset;
+use burn::tensor::Device;
+use mirrorwatch_influence::{Labels, Scan, ScanConfig, Task, scan};
+
+use super::data::{Amount, Planted};
+use super::nets::{Kind, Net};
+use super::ratio::{Contender, Spread, take_turns};
+use super::report::Row;
+use super::train::{BATCH, Training};
+use super::{Found, Part, Suite};
+use crate::product::defaults;
+
+/// Times scans of the product's defaults against a loop that only runs the model forward.
+pub const PART: Part = Part {
+    name: "scan",
+    about: "a scan with the sidecar's defaults, in bare forward sweeps over the same samples on the same backend",
+    run,
+};
+
+/// Probe and trusted samples, as a user would have them.
+const PROBE: usize = 1000;
+const TRUSTED: usize = 1000;
+/// Share of wrong labels.
+const NOISE: f64 = 0.1;
+
+fn run(suite: &Suite<'_>) -> Result<Found, String> {
+    let sizes: &[(Kind, usize)] = match suite.quick {
+        true => &[(Kind::Mlp, 4000)],
+        false => &[
+            (Kind::Mlp, 20_000),
+            (Kind::Mlp, 100_000),
+            (Kind::Cnn, 20_000),
+            (Kind::ResNet, 20_000),
+        ],
+    };
+    let mut found = Found::default();
+    for &(kind, train) in sizes {
+        for trusted in [TRUSTED, 0] {
+            measure(suite, kind, train, trusted, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+fn measure(
+    suite: &Suite<'_>,
+    kind: Kind,
+    train: usize,
+    trusted: usize,
+    found: &mut Found,
+) -> Result<(), String> {
+    let setting = format!("{}, N = {train}, {trusted} trusted", kind.name());
+    suite.tell(&format!("scan: {setting}"));
+    let amount = Amount {
+        train,
+        probe: PROBE,
+        trusted,
+        noise: NOISE,
+    };
+    let task = Planted::new(kind, amount, 0);
+    let labels = task.labels()?;
+    let config = defaults::<Planted>()?;
+    let epoch = train.min(20_000) / BATCH;
+    let model = Training::new(&task, &config.device, 0).after(epoch)?;
+    let scans = std::cell::RefCell::new(Vec::new());
+    let mut contenders = [
+        Contender::new("scan", || {
+            let start = Instant::now();
+            let scan = whole(&task, &model, &labels, &config)?;
+            let seconds = start.elapsed().as_secs_f64();
+            scans.borrow_mut().push((scan.probe_seconds, seconds));
+            Ok(seconds)
+        }),
+        Contender::new("one bare forward sweep", || {
+            bare(&task, &model, &config.device, config.batch_size)
+        }),
+    ];
+    let rounds = take_turns(suite.rounds, &mut contenders)?;
+    drop(contenders);
+    found.rows.push(Row::ratio(&rounds, 0, 1, &setting));
+    let scans = scans.into_inner();
+    // The first one warmed up.
+    let pairs = scans[1..].iter().zip(&rounds.seconds[1]);
+    let (mut shares, mut without) = (Vec::new(), Vec::new());
+    for ((probe, whole), bare) in pairs {
+        shares.push(100.0 * probe / whole);
+        without.push((whole - probe) / bare);
+    }
+    let row = |what, figures: &[f64], unit, note| {
+        Row::figure(what, &setting, Spread::of(figures), unit, note)
+    };
+    found.rows.push(row(
+        "of it, without the probe's own cost",
+        &without,
+        "×",
+        "one bare forward sweep",
+    ));
+    found.rows.push(row(
+        "the probe's own cost",
+        &shares,
+        "%",
+        "of the scan: forks taught, their depth chosen",
+    ));
+    Ok(())
+}
+
+fn whole(
+    task: &Planted,
+    model: &Net,
+    labels: &Labels,
+    config: &ScanConfig,
+) -> Result<Scan, String> {
+    let never = AtomicBool::new(false);
+    scan(task, model, labels, config, &|_| (), &never).map_err(|error| error.to_string())
+}
+
+/// The loop that anybody would write: read, batch, run forward, fetch the logits.
+///
+/// # Errors
+///
+/// A sample that cannot be read, or logits that are no floats.
+pub fn bare(
+    task: &Planted,
+    model: &Net,
+    device: &Device,
+    batch_size: usize,
+) -> Result<f64, String> {
+    let start = Instant::now();
+    let data = task.train();
+    let mut sum = 0.0;
+    for from in (0..data.len()).step_by(batch_size) {
+        let to = (from + batch_size).min(data.len());
+        let mut items = Vec::with_capacity(batch_size);
+        for index in from..to {
+            items.push(data.get(index).map_err(|error| error.to_string())?);
+        }
+        let logits = task.logits(model, &task.batch(items, device));
+        let logits = logits.into_data().try_to_vec::<f32>();
+        sum += logits.map_err(|error| format!("{error:?}"))?[0];
+    }
+    // Looked at, so that nothing of it can be left out.
+    std::hint::black_box(sum);
+    Ok(start.elapsed().as_secs_f64())
+}
