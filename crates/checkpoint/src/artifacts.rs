@@ -24,6 +24,22 @@ const SETTLED: Duration = Duration::from_secs(2);
 pub const UNHOOKED: &str = "unhooked";
 
 /// A directory that a training without a hook writes its checkpoints to.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Artifacts;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// std::fs::create_dir(root.join("checkpoint"))?;
+/// std::fs::write(root.join("checkpoint/model-3.bpk"), "the weights")?;
+/// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+/// for file in artifacts.list()? {
+///     let spooled = artifacts.take(file, root.join(".spool"), 1 << 30)?.spooled()?;
+///     assert_eq!((spooled.key().run.as_str(), spooled.key().epoch), ("mnist", 3));
+///     assert_eq!(spooled.read_verified()?, b"the weights");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifacts {
     directory: PathBuf,
@@ -44,6 +60,16 @@ impl Artifacts {
     /// # Errors
     ///
     /// [`CheckpointError::RunName`] if the run cannot be named so, and [`CheckpointError::Pattern`].
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Artifacts, CheckpointError};
+    ///
+    /// let artifacts = Artifacts::new("trainings/mnist", None, "model-{epoch}")?;
+    /// assert_eq!(artifacts.run(), "mnist");
+    /// let refused = Artifacts::new("trainings/mnist", None, "model");
+    /// assert!(matches!(refused, Err(CheckpointError::Pattern { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(
         directory: impl AsRef<Path>,
         run: Option<&str>,
@@ -61,11 +87,23 @@ impl Artifacts {
     }
 
     /// Where files are looked for.
+    ///
+    /// ```
+    /// let artifacts = mirrorwatch_checkpoint::Artifacts::new("trainings/mnist", None, "e{epoch}-s{step}")?;
+    /// assert_eq!(artifacts.directory(), std::path::Path::new("trainings/mnist"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The name of the run.
+    ///
+    /// ```
+    /// let artifacts = mirrorwatch_checkpoint::Artifacts::new("trainings/7", Some("mnist-7"), "model-{epoch}")?;
+    /// assert_eq!(artifacts.run(), "mnist-7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(&self) -> &str {
         &self.run
     }
@@ -76,6 +114,22 @@ impl Artifacts {
     /// # Errors
     ///
     /// [`CheckpointError::UnsafePath`] if its `checkpoint` is a symbolic link, and [`CheckpointError::Unreadable`].
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::Artifacts;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let artifacts = Artifacts::new(root.join("a"), None, "e{epoch}-s{step}")?;
+    /// assert!(artifacts.list()?.is_empty());
+    /// std::fs::create_dir(root.join("a"))?;
+    /// for name in ["e1-s500.safetensors", "optim-1.safetensors", "notes.txt"] {
+    ///     std::fs::write(root.join("a").join(name), "")?;
+    /// }
+    /// let found = artifacts.list()?;
+    /// assert_eq!((found.len(), found[0].epoch, found[0].step), (1, 1, 500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn list(&self) -> Result<Vec<ArtifactFile>, CheckpointError> {
         let mut found = Vec::new();
         // Whoever names a link means what it leads to; below it, none is followed.
@@ -116,6 +170,23 @@ impl Artifacts {
 
 /// A checkpoint file that was seen. Equal if it is still the same file with the same content, as far as a directory
 /// tells.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Artifacts;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+/// std::fs::write(root.join("model-1.bpk"), "some weights")?;
+/// let seen = artifacts.list()?;
+/// assert_eq!((seen[0].epoch, seen[0].step), (1, 0));
+/// assert_eq!(seen[0].path.file_name(), Some("model-1.bpk".as_ref()));
+/// assert_eq!(artifacts.list()?, seen);
+/// // Written again, it is another one.
+/// std::fs::write(root.join("model-1.bpk"), "some other weights")?;
+/// assert_ne!(artifacts.list()?, seen);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArtifactFile {
     /// Where it is.
@@ -145,6 +216,20 @@ impl ArtifactFile {
 }
 
 /// A file that was taken, and may not be complete yet.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Artifacts;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+/// std::fs::write(root.join("model-1.bpk"), "weights")?;
+/// let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+/// assert_eq!(taken.file().epoch, 1);
+/// assert!(taken.is_settled());
+/// assert_eq!(taken.spooled()?.manifest().weights.bytes, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Taken {
     file: ArtifactFile,
@@ -160,6 +245,23 @@ impl Artifacts {
     /// # Errors
     ///
     /// As [`spool`](crate::spool()).
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Artifacts, CheckpointError};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// std::fs::write(root.join("model-1.bpk"), "weights")?;
+    /// let file = artifacts.list()?.remove(0);
+    /// let refused = artifacts.take(file.clone(), root.join(".spool"), 5);
+    /// assert!(matches!(refused, Err(CheckpointError::TooLarge { bytes: 7, limit: 5, .. })));
+    /// // What was taken stays, whatever becomes of the file.
+    /// let taken = artifacts.take(file, root.join(".spool"), 7)?;
+    /// std::fs::remove_file(root.join("model-1.bpk"))?;
+    /// assert_eq!(taken.spooled()?.read_verified()?, b"weights");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take(
         &self,
         file: ArtifactFile,
@@ -186,12 +288,34 @@ impl Artifacts {
 
 impl Taken {
     /// The file.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::Artifacts;
+    /// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// std::fs::write(root.join("model-4.bpk"), "weights")?;
+    /// let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+    /// assert_eq!(taken.file().epoch, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn file(&self) -> &ArtifactFile {
         &self.file
     }
 
     /// Whether nobody writes to it any more: renamed into place, as burnpack files are, or unchanged for two
     /// seconds.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::Artifacts;
+    /// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// std::fs::write(root.join("model-4.safetensors"), "half of the weigh")?;
+    /// let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+    /// assert!(!taken.is_settled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_settled(&self) -> bool {
         if self.file.format == BURNPACK {
             return true;
@@ -208,6 +332,20 @@ impl Taken {
     /// # Errors
     ///
     /// [`CheckpointError::Unreadable`], and [`CheckpointError::TooLarge`] if it has grown since it was taken.
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Artifacts, SAFETENSORS, UNHOOKED};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// # std::fs::write(root.join("model-4.safetensors"), "weights")?;
+    /// # let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+    /// let spooled = taken.spooled()?;
+    /// assert_eq!(spooled.manifest().weights.format, SAFETENSORS);
+    /// assert_eq!(spooled.manifest().instance, UNHOOKED);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spooled(self) -> Result<Spooled, CheckpointError> {
         let failed = |source| CheckpointError::reading(self.link.path(), source);
         let mut bytes = Vec::new();
