@@ -5,6 +5,15 @@ use crate::error::InfluenceError;
 use crate::rehearse::contained;
 
 /// The labels of a task, read once and checked.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// assert_eq!((labels.classes, &labels.train[..]), (2, &[0, 0, 0, 1, 1][..]));
+/// assert_eq!((labels.probe.len(), labels.probe[0], labels.probe[40]), (41, 0, 1));
+/// assert!(labels.trusted.is_empty() && labels.canaries.is_empty() && labels.unlabelled.is_empty());
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Labels {
     /// Number of classes K; 0 for a task that has losses instead.
@@ -28,6 +37,24 @@ impl Labels {
     ///
     /// An empty set, a label out of range, a class without a probe sample, a trusted index or a
     /// canary out of range, named twice or both at once, or a dataset that cannot be read.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    /// // Verified and wrong on purpose at once cannot be.
+    /// fn trusted(&self) -> Vec<usize> {
+    ///     vec![0, 2]
+    /// }
+    ///
+    /// fn canaries(&self) -> Vec<usize> {
+    ///     vec![2]
+    /// }
+    /// # }
+    /// # fn main() {
+    ///
+    /// let refused = Labels::read(&Line).map_err(|error| error.to_string());
+    /// assert!(refused.is_err_and(|text| text.starts_with("training sample 2 is trusted and a canary")));
+    /// # }
+    /// ```
     pub fn read<T: Task>(task: &T) -> Result<Self, InfluenceError> {
         contained("its labels were read", || Self::of(task))
     }
@@ -74,11 +101,27 @@ impl Labels {
     }
 
     /// Whether the task is a classification.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// assert!(labels.has_classes());
+    /// assert!(!Labels { classes: 0, ..labels }.has_classes());
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn has_classes(&self) -> bool {
         self.classes > 0
     }
 
     /// Positions of the training samples that have a label, ascending.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// let labels = Labels { unlabelled: vec![1, 3], ..labels };
+    /// assert_eq!(labels.labelled(), [0, 2, 4]);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn labelled(&self) -> Vec<usize> {
         let mut unlabelled = self.unlabelled.iter().peekable();
         let mut labelled = Vec::with_capacity(self.train.len() - self.unlabelled.len());
