@@ -95,6 +95,16 @@ impl Depth {
 }
 
 /// `confirm.json`: what the second look has found.
+///
+/// ```
+/// use mirrorwatch_daemon::confirm::ConfirmRecord;
+///
+/// let record: ConfirmRecord = serde_json::from_str(r#"{"schema": 1, "run": "mnist", "fingerprint": "", "epoch": 3,
+///     "step": 471, "layers": "last", "null_samples": 80, "checkpoints": [], "confirmed": 0, "cleared": 0,
+///     "undecided": 0, "suspects": []}"#)?;
+/// assert_eq!((record.null_samples, record.agreement), (80, None));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfirmRecord {
     /// [`CONFIRM_SCHEMA`] when it was written.
@@ -340,6 +350,11 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
 /// # Errors
 ///
 /// A file that cannot be read or is of another version.
+///
+/// ```
+/// assert_eq!(mirrorwatch_daemon::confirm::read("nowhere".as_ref())?, None);
+/// # Ok::<(), mirrorwatch_daemon::DaemonError>(())
+/// ```
 pub fn read(results: &Path) -> Result<Option<ConfirmRecord>, DaemonError> {
     let path = results.join("confirm.json");
     if !path.exists() {

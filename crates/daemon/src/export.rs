@@ -126,6 +126,18 @@ impl Export {
     /// # Errors
     ///
     /// A file that cannot be read, is none, or is of another version.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::export::Export;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("export.json");
+    /// # std::fs::write(&path, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
+    /// #   "suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
+    /// let export = Export::read(&path)?;
+    /// let wrong: Vec<usize> = export.wrong().map(|sample| sample.index).collect();
+    /// assert_eq!((wrong, export.kept()), (vec![1], vec![0, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(path: &Path) -> Result<Self, DaemonError> {
         let export: Self =
             results::read_record(path, |e: &Self| e.schema, EXPORT_SCHEMA, "export again")?;

@@ -33,7 +33,6 @@ impl Folds {
     ///
     /// ```
     /// # use mirrorwatch_influence::Folds;
-    ///
     /// let labels = [0, 1, 0, 1, 0, 1];
     /// assert_eq!(Folds::stratified(&labels, 2, 7), Folds::stratified(&labels, 2, 7));
     /// assert_eq!(Folds::stratified(&labels, 50, 7).count(), 6);
@@ -58,7 +57,6 @@ impl Folds {
     ///
     /// ```
     /// # use mirrorwatch_influence::Folds;
-    ///
     /// assert_eq!(Folds::stratified(&[0, 0, 1, 1], 2, 7).count(), 2);
     /// ```
     pub fn count(&self) -> usize {
@@ -69,7 +67,6 @@ impl Folds {
     ///
     /// ```
     /// # use mirrorwatch_influence::Folds;
-    ///
     /// let folds = Folds::stratified(&[0, 0, 1, 1], 2, 7);
     /// let mut all = [folds.held_out(0), folds.held_out(1)].concat();
     /// all.sort();
@@ -85,7 +82,6 @@ impl Folds {
     ///
     /// ```
     /// # use mirrorwatch_influence::Folds;
-    ///
     /// let folds = Folds::stratified(&[0, 0, 1, 1], 2, 7);
     /// assert_eq!(folds.learnt(0), folds.held_out(1));
     /// ```

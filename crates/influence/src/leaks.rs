@@ -40,7 +40,6 @@ use sketch::{Near, Sketch, nearest};
 #[doc = include_str!("example_impl.txt")]
 #[doc = include_str!("example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// use mirrorwatch_influence::leaks::{LeakOptions, leaks};
 ///
 /// let two = LeakOptions { candidates: 2, ..LeakOptions::default() };
@@ -82,7 +81,6 @@ impl Default for LeakOptions {
 #[doc = include_str!("example_impl.txt")]
 #[doc = include_str!("example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// # use leaks::{LeakOptions, leaks};
 /// let found = leaks(&task, &model, &labels, &exact, &[27], &LeakOptions::default(), &options)?;
 /// // The probe sample at .7 and the training sample at .7.
@@ -135,7 +133,6 @@ const GENERAL: usize = 64;
 #[doc = include_str!("example_impl.txt")]
 #[doc = include_str!("example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// use mirrorwatch_influence::leaks::{LeakOptions, leaks};
 ///
 /// let found = leaks(&task, &model, &labels, &exact, &[27, 5], &LeakOptions::default(), &options)?;

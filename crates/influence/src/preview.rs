@@ -47,7 +47,6 @@ impl Preview {
     ///
     /// ```
     /// # use mirrorwatch_influence::Preview;
-    ///
     /// let picture = Preview::grey(2, 3, vec![0, 255, 0, 255, 0, 255]);
     /// assert!(picture.image().is_some_and(|image| (image.height, image.channels) == (3, 1)));
     /// ```
@@ -64,7 +63,6 @@ impl Preview {
     ///
     /// ```
     /// # use mirrorwatch_influence::Preview;
-    ///
     /// let red = Preview::rgb(1, 1, vec![255, 0, 0]);
     /// assert!(red.image().is_some_and(|image| image.channels == 3 && image.pixels[0] == 255));
     /// ```
@@ -81,7 +79,6 @@ impl Preview {
     ///
     /// ```
     /// # use mirrorwatch_influence::Preview;
-    ///
     /// let sentence = Preview::text("my card has not arrived yet");
     /// assert_eq!(sentence.words().as_deref(), Some("my card has not arrived yet"));
     /// ```
@@ -93,7 +90,6 @@ impl Preview {
     ///
     /// ```
     /// # use mirrorwatch_influence::Preview;
-    ///
     /// let diamond = Preview::row([("carat", "0.31"), ("cut", "Ideal")]);
     /// assert_eq!(diamond.words().as_deref(), Some("carat: 0.31, cut: Ideal"));
     /// ```
@@ -108,7 +104,6 @@ impl Preview {
     ///
     /// ```
     /// # use mirrorwatch_influence::Preview;
-    ///
     /// assert!(Preview::grey(1, 1, vec![7]).image().is_some_and(|image| image.pixels == [7]));
     /// assert_eq!(Preview::text("a").image(), None);
     /// ```
@@ -123,7 +118,6 @@ impl Preview {
     ///
     /// ```
     /// # use mirrorwatch_influence::Preview;
-    ///
     /// assert_eq!(Preview::row([("x", "1"), ("y", "2")]).words().as_deref(), Some("x: 1, y: 2"));
     /// assert_eq!(Preview::grey(1, 1, vec![7]).words(), None);
     /// ```

@@ -242,7 +242,6 @@ pub struct Scan {
 /// #     seed: 0,
 /// #     device: device.clone(),
 /// # };
-///
 /// // The checkpoint's own sweep, and one for each of two folds.
 /// assert_eq!(work(&config, &labels), 3 * 5);
 /// # Ok::<(), InfluenceError>(())

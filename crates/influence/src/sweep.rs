@@ -33,7 +33,6 @@ impl Outputs {
     ///
     /// ```
     /// # use mirrorwatch_influence::Outputs;
-    ///
     /// let outputs = Outputs { classes: 0, logits: vec![], losses: vec![0.1, 0.2, 0.3] };
     /// assert_eq!(outputs.len(), 3);
     /// ```
@@ -45,7 +44,6 @@ impl Outputs {
     ///
     /// ```
     /// # use mirrorwatch_influence::Outputs;
-    ///
     /// assert!(Outputs { classes: 2, logits: vec![], losses: vec![] }.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
@@ -56,7 +54,6 @@ impl Outputs {
     ///
     /// ```
     /// # use mirrorwatch_influence::Outputs;
-    ///
     /// let outputs = Outputs { classes: 3, logits: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], losses: vec![2.4, 2.4] };
     /// assert_eq!(outputs.row(1), [3.0, 4.0, 5.0]);
     /// ```
@@ -68,7 +65,6 @@ impl Outputs {
     ///
     /// ```
     /// # use mirrorwatch_influence::Outputs;
-    ///
     /// let outputs = Outputs { classes: 0, logits: vec![], losses: vec![0.25, 0.75] };
     /// assert_eq!(outputs.mean_loss(), 0.5);
     /// ```
@@ -81,7 +77,6 @@ impl Outputs {
     ///
     /// ```
     /// # use mirrorwatch_influence::Outputs;
-    ///
     /// let outputs = Outputs { classes: 2, logits: vec![1.0, 0.0, 0.0, 1.0], losses: vec![0.3, 0.3] };
     /// assert_eq!((outputs.accuracy(&[0, 1]), outputs.accuracy(&[0, 0])), (1.0, 0.5));
     /// ```

@@ -63,6 +63,12 @@ pub struct ReportArgs {
 }
 
 /// Where the sidecar looks for a report, in the directory of a run's results.
+///
+/// ```
+/// use mirrorwatch_daemon::report::served;
+///
+/// assert!(served("state/runs/mnist".as_ref()).ends_with("mnist/report/report.html"));
+/// ```
 pub fn served(results: &Path) -> PathBuf {
     results.join("report").join("report.html")
 }

@@ -65,7 +65,6 @@ impl Default for ConfirmOptions {
 /// # let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
 /// # confirm.add(&task, &model, &options)?;
 /// # let found = confirm.finish();
-///
 /// let suspect = &found.suspects[0];
 /// assert!(suspect.index == 2 && suspect.tracin < 0.0 && suspect.cosine < 0.0 && suspect.influence < 0.0);
 /// assert!(suspect.self_influence > found.null[0].self_influence);
@@ -104,7 +103,6 @@ pub struct StageTwo {
 /// # let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
 /// # confirm.add(&task, &model, &options)?;
 /// # let found = confirm.finish();
-///
 /// // Clean samples above zero speak against the label 0 of a sample that lies there.
 /// let opponent = found.suspects[0].opponents[0];
 /// assert!(labels.probe[opponent.index] == 1 && opponent.cosine < -0.9);
@@ -157,7 +155,6 @@ pub struct Confirm<'a> {
 /// # let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
 /// # confirm.add(&task, &model, &options)?;
 /// # let found = confirm.finish();
-///
 /// assert_eq!((found.checkpoints, found.suspects.len(), found.null.len()), (1, 1, 2));
 /// assert!(found.null[0].opponents.is_empty());
 /// # Ok::<(), InfluenceError>(())

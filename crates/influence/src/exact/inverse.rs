@@ -12,7 +12,6 @@ use crate::task::Task;
 #[doc = include_str!("../example_impl.txt")]
 #[doc = include_str!("../example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// use mirrorwatch_influence::exact::InverseOptions;
 ///
 /// let options = InverseOptions { iterations: 1, residual: 0.0, ..InverseOptions::default() };
@@ -48,7 +47,6 @@ impl Default for InverseOptions {
 #[doc = include_str!("../example_impl.txt")]
 #[doc = include_str!("../example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// use mirrorwatch_influence::exact::InverseOptions;
 ///
 /// let solved = exact.inverse_curvature(&[0, 1, 2, 3, 4], InverseOptions::default())?;
@@ -87,7 +85,6 @@ impl<T: Task> Exact<'_, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// use mirrorwatch_influence::exact::{InverseOptions, inner};
     ///
     /// let solved = exact.inverse_curvature(&[0, 1, 2, 3, 4], InverseOptions::default())?;

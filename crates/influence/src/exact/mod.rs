@@ -114,7 +114,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// // Two weights and two biases.
     /// assert_eq!(exact.parameters(), 4);
     /// # Ok::<(), InfluenceError>(())
@@ -129,7 +128,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// assert!((exact.weights_length() - 2.0_f64.sqrt()).abs() < 1e-6);
     /// # Ok::<(), InfluenceError>(())
     /// ```
@@ -143,7 +141,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// // Down the gradient, what points above zero looks more like class 1.
     /// assert!(exact.probe()[1] < 0.0);
     /// # Ok::<(), InfluenceError>(())
@@ -162,7 +159,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// let all: Vec<usize> = (0..labels.probe.len()).collect();
     /// assert_eq!(exact.mean(Set::Probe, &all, &labels.probe)?, exact.probe());
     /// # Ok::<(), InfluenceError>(())
@@ -187,7 +183,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// // The two labels pull in opposite directions.
     /// let [given, other] = [0, 1].map(|label| exact.sample(Set::Training, 2, label));
     /// assert!(exact::inner(&given?, &other?) < 0.0);
@@ -209,7 +204,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// // (z_0 + z_1) / 2 − z_0 at x = 1.6, by the weights and the biases.
     /// let gradient = exact.margin((1.6, 0), 0)?;
     /// for (found, expected) in gradient.iter().zip([-0.8, 0.8, -0.5, 0.5]) {
@@ -232,7 +226,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// assert_eq!(exact.weights()?, [-1.0, 1.0, 0.0, 0.0]);
     /// # Ok::<(), InfluenceError>(())
     /// ```
@@ -246,7 +239,6 @@ impl<'a, T: Task> Exact<'a, T> {
     #[doc = include_str!("../example_impl.txt")]
     #[doc = include_str!("../example_task.txt")]
     /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-    ///
     /// let doubled = exact.moved(&exact.weights()?, 1.0);
     /// let outputs = sweep(&task, &doubled, Set::Training, &[0], &labels.train, &options)?;
     /// assert_eq!(outputs.row(0), [3.0, -3.0]);

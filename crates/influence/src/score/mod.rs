@@ -45,7 +45,6 @@ pub trait Score: Send + Sync {
     ///
     /// ```
     /// # use mirrorwatch_influence::score::{self, Score};
-    ///
     /// assert_eq!(score::After.name(), "after");
     /// ```
     fn name(&self) -> &'static str;
@@ -57,7 +56,6 @@ pub trait Score: Send + Sync {
     ///
     /// ```
     /// # use mirrorwatch_influence::score::{self, Score};
-    ///
     /// assert!(score::After.held_out_null() && !score::Delta.held_out_null());
     /// ```
     fn held_out_null(&self) -> bool;
@@ -66,7 +64,6 @@ pub trait Score: Send + Sync {
     ///
     /// ```
     /// # use mirrorwatch_influence::score::{self, Score};
-    ///
     /// assert!(score::Counterfactual.needs_classes() && !score::After.needs_classes());
     /// ```
     fn needs_classes(&self) -> bool {
@@ -118,7 +115,6 @@ fn add_log_probabilities(view: &View<'_>, support: &mut [f32]) {
 ///
 /// ```
 /// # use mirrorwatch_influence::score::{self, Score};
-///
 /// let names: Vec<_> = score::all().iter().map(|score| score.name()).collect();
 /// assert_eq!(names[..2], ["after", "delta"]);
 /// ```

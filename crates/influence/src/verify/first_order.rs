@@ -43,7 +43,6 @@ impl AtLength {
     ///
     /// ```
     /// # use mirrorwatch_influence::verify::{AtLength, FirstOrder};
-    ///
     /// let at = AtLength { length: 1e-3, pearson: Some(0.98), spearman: None, slope: Some(1.0) };
     /// assert!(!at.is_linear());
     /// assert!(AtLength { pearson: Some(0.99), ..at }.is_linear());
@@ -60,7 +59,6 @@ impl AtLength {
 #[doc = include_str!("../example_impl.txt")]
 #[doc = include_str!("../example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// use mirrorwatch_influence::verify::{LENGTHS, first_order};
 ///
 /// let found = first_order(&task, &model, &labels, &exact, &[0, 1, 2, 3, 4], &options)?;
@@ -126,7 +124,6 @@ impl FirstOrder {
 #[doc = include_str!("../example_impl.txt")]
 #[doc = include_str!("../example_task.txt")]
 /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
-///
 /// use mirrorwatch_influence::verify::first_order;
 ///
 /// let found = first_order(&task, &model, &labels, &exact, &[0, 1, 2, 3, 4], &options)?;

@@ -132,7 +132,6 @@ pub struct Mirror {
 /// #     length: 1e-3,
 /// #     seed: 0,
 /// # };
-///
 /// assert_eq!(mirror_work(&labels, &mirrored), 5 * (1 + 3));
 /// # Ok::<(), InfluenceError>(())
 /// ```
