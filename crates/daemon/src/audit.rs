@@ -75,7 +75,8 @@ impl Verdict {
 /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
 /// # let review = |index: usize, verdict: Verdict| Review {
 /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
 /// # };
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("reviews.jsonl");
@@ -207,7 +208,8 @@ impl Seen {
 /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
 /// # let review = |index: usize, verdict: Verdict| Review {
 /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
 /// # };
 /// let said = [
 ///     review(7, Verdict::Confirmed),
@@ -237,7 +239,8 @@ pub fn latest(reviews: &[Review]) -> BTreeMap<usize, Review> {
 /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
 /// # let review = |index: usize, verdict: Verdict| Review {
 /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
 /// # };
 /// let said = [review(7, Verdict::Confirmed), review(9, Verdict::Confirmed)];
 /// // Sample 9 has another label by now.

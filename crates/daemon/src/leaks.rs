@@ -67,7 +67,8 @@ pub struct LeakArgs {
 /// ```
 /// # use mirrorwatch_daemon::leaks::{LeakRecord, LeakedPair};
 /// # let pair = LeakedPair {
-/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0, probe_label: 1, train_label: 1,
+/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0,
+/// #     probe_label: 1, train_label: 1,
 /// # };
 /// # let record = LeakRecord {
 /// #     schema: 1, epoch: 3, step: 471, weights_sha256: String::new(), probes: 500, samples: 200, threshold: 0.8,
@@ -104,7 +105,8 @@ pub struct LeakRecord {
 /// ```
 /// # use mirrorwatch_daemon::leaks::{LeakRecord, LeakedPair};
 /// # let pair = LeakedPair {
-/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0, probe_label: 1, train_label: 1,
+/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0,
+/// #     probe_label: 1, train_label: 1,
 /// # };
 /// # let record = LeakRecord {
 /// #     schema: 1, epoch: 3, step: 471, weights_sha256: String::new(), probes: 500, samples: 200, threshold: 0.8,
@@ -247,7 +249,8 @@ pub fn look<T: Task>(
 /// ```
 /// # use mirrorwatch_daemon::leaks::{LeakRecord, LeakedPair};
 /// # let pair = LeakedPair {
-/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0, probe_label: 1, train_label: 1,
+/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0,
+/// #     probe_label: 1, train_label: 1,
 /// # };
 /// # let record = LeakRecord {
 /// #     schema: 1, epoch: 3, step: 471, weights_sha256: String::new(), probes: 500, samples: 200, threshold: 0.8,

@@ -84,9 +84,9 @@ pub struct NoiseBound {
 /// use mirrorwatch_stats::noise_ratio::lower_bound;
 ///
 /// let null: Vec<f32> = (0..200).map(|i| i as f32 / 200.0).collect();
-/// // Ten scores above all others could be chance, a quarter of all could not.
+/// // Five scores above all others could be chance, a quarter of all could not.
 /// let mut few = null.clone();
-/// few[190..].fill(3.0);
+/// few[195..].fill(3.0);
 /// let mut many = null.clone();
 /// many[150..].fill(3.0);
 /// assert_eq!(lower_bound(&null, &few, 0.05)?.wrong, 0);

@@ -33,7 +33,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
 /// # let review = |index: usize, verdict: Verdict| Review {
 /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
 /// # };
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("reviews.jsonl");
@@ -67,7 +68,8 @@ impl Log {
     /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
     /// # let review = |index: usize, verdict: Verdict| Review {
     /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-    /// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+    /// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
     /// # };
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("reviews.jsonl");
@@ -122,7 +124,8 @@ impl Log {
 /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
 /// # let review = |index: usize, verdict: Verdict| Review {
 /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
 /// # };
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("reviews.jsonl");
@@ -185,7 +188,8 @@ pub fn verified(bytes: &[u8]) -> Log {
 /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
 /// # let review = |index: usize, verdict: Verdict| Review {
 /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
-/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(), previous: String::new(),
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
 /// # };
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("reviews.jsonl");
