@@ -10,8 +10,9 @@ use thiserror::Error;
 /// let unknown = Estimator::parse::<Line>("sideways");
 /// assert!(matches!(&unknown, Err(InfluenceError::Unknown { kind: "direction", name, .. }) if name == "sideways"));
 ///
-/// let missing = sweep(&task, &model, Set::Training, &[7], &[0; 8], &options);
-/// assert!(matches!(&missing, Err(InfluenceError::Read { set: "training", index: 7, .. })));
+/// let weight = Param::from_data([[1.0, f32::NAN]], &device);
+/// let diverged = model::check_finite(&Linear { weight, bias: None });
+/// assert!(matches!(diverged, Err(InfluenceError::NotFinite { position: 1, .. })));
 ///
 /// let damaged = model::load(&task, &[], b"no weights".to_vec(), &device);
 /// assert!(matches!(&damaged, Err(InfluenceError::Record(_))));

@@ -14,7 +14,7 @@ use crate::task::{Set, Task, dataset};
 /// ```
 /// use mirrorwatch_influence::Outputs;
 ///
-/// let outputs = Outputs { classes: 2, logits: vec![2.0, -1.0, 0.0, 0.5], losses: vec![0.1, 0.9] };
+/// let outputs = Outputs { classes: 2, logits: vec![2.0, -1.0, 0.0, 0.5], losses: vec![0.25, 0.75] };
 /// assert_eq!((outputs.len(), outputs.row(1)), (2, &[0.0, 0.5][..]));
 /// assert_eq!((outputs.mean_loss(), outputs.accuracy(&[0, 0])), (0.5, 0.5));
 /// ```

@@ -36,8 +36,8 @@ const ESTIMATE_ALPHA: f64 = 0.05;
 /// train.extend([3.0; 100]);
 ///
 /// let bound = mirrorwatch_stats::noise_ratio::lower_bound(&null, &train, 0.05)?;
-/// // The hundred that score 3 are the evidence; no null sample does.
-/// assert_eq!((bound.threshold, bound.train_exceeding, bound.null_exceeding), (3.0, 100, 0));
+/// // The hundred that score 3 are the evidence; no null sample scores so high.
+/// assert!(bound.threshold > 0.99 && bound.train_exceeding >= 100 && bound.null_exceeding == 0);
 /// assert!(bound.wrong > 50 && bound.wrong <= 100 && bound.train == 1000);
 /// assert!(bound.ratio == bound.unclipped && bound.ratio < bound.estimate);
 /// assert!(bound.clean_exceeding < 0.05 && bound.null == 200 && bound.alpha == 0.05);
@@ -109,8 +109,9 @@ pub fn lower_bound(null: &[f32], train: &[f32], alpha: f64) -> Result<NoiseBound
 /// let null: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
 /// let band = UpperBand::new(null.len(), 0.05)?;
 /// for wrong in [200, 400] {
-///     let mut train = vec![0.5; 1000];
-///     train[..wrong].fill(2.0);
+///     let clean = 1000 - wrong;
+///     let mut train: Vec<f32> = (0..clean).map(|i| i as f32 / clean as f32).collect();
+///     train.resize(1000, 2.0);
 ///     let bound = lower_bound_with(&band, &null, &train)?;
 ///     assert!(bound.wrong > wrong / 2 && bound.wrong <= wrong);
 /// }
