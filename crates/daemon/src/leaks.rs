@@ -142,6 +142,20 @@ pub struct LeakedPair {
 /// # Errors
 ///
 /// Unusable options, data or checkpoint, or a file that cannot be written.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+/// use clap::Parser;
+/// use mirrorwatch_daemon::leaks::{LeakArgs, run};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     args: LeakArgs,
+/// }
+/// // There is no such checkpoint.
+/// assert!(run(&Line, &Cli::parse_from(["my-sidecar", "runs/none"]).args).is_err());
+/// ```
 pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
     let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;

@@ -388,6 +388,13 @@ pub enum Reviewing {
 }
 
 /// How log lines are written.
+///
+/// ```
+/// use clap::ValueEnum;
+/// use mirrorwatch_daemon::LogFormat;
+///
+/// assert_eq!(LogFormat::from_str("json", false), Ok(LogFormat::Json));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.

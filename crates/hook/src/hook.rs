@@ -34,13 +34,14 @@ pub const DROP_LIMIT: Duration = Duration::from_secs(10);
 /// ```
 /// use mirrorwatch_hook::Hook;
 ///
-/// # let root = tempfile::tempdir().unwrap();
+/// # let root = tempfile::tempdir()?;
 /// # let root = root.path();
 /// let hook = Hook::new(root, "mnist-7")
 ///     .every_steps(200)
 ///     .keep(3)
 ///     .tag("lr", "1e-3");
 /// assert_eq!(hook.stats().published, 0);
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Hook {

@@ -32,6 +32,7 @@ const RETRY: &str = "retry: 2000\n";
 /// let page = Response::events(&changes);
 /// assert_eq!(page.header("content-type"), Some("text/event-stream"));
 /// changes.notify();
+/// assert_eq!(changes.count(), 1);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Changes {

@@ -323,8 +323,15 @@ pub trait Task: Send + Sync + 'static {
     /// in their place (`$1` for a group), applied in turn. None by default: the names are the model's.
     ///
     /// ```
+    #[doc = include_str!("example_impl.txt")]
     /// // PyTorch's `nn.Sequential` counts its layers, activations among them.
-    /// let names = [("^features\\.0\\.", "conv1."), ("^features\\.3\\.", "conv2."), ("^classifier\\.", "head.")];
+    /// fn weight_names(&self) -> Vec<(String, String)> {
+    ///     let names = [("^features\\.0\\.", "conv1."), ("^features\\.3\\.", "conv2."), ("^classifier\\.", "head.")];
+    ///     names.map(|(theirs, ours)| (theirs.to_string(), ours.to_string())).to_vec()
+    /// }
+    #[doc = include_str!("example_task.txt")]
+    /// assert_eq!(task.weight_names()[0], ("^features\\.0\\.".to_string(), "conv1.".to_string()));
+    /// # Ok::<(), InfluenceError>(())
     /// ```
     fn weight_names(&self) -> Vec<(String, String)> {
         Vec::new()

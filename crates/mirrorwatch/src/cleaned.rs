@@ -9,17 +9,18 @@
 //! use burn::data::dataset::{Dataset, InMemDataset};
 //! use mirrorwatch::cleaned::{relabelled, without_suspects};
 //!
-//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("export.json");
 //! # std::fs::write(&path, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
-//! #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#).unwrap();
+//! #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
 //! // Pairs of an input and its label, of which the second one is a suspect.
 //! let train = || InMemDataset::new(vec![("a", 0), ("b", 0), ("c", 1)]);
-//! let clean = without_suspects(train(), &path).unwrap();
-//! assert_eq!((clean.len(), clean.get(1).unwrap()), (2, ("c", 1)));
+//! let clean = without_suspects(train(), &path)?;
+//! assert_eq!((clean.len(), clean.get(1)?), (2, ("c", 1)));
 //!
-//! let corrected = relabelled(train(), &path, 0.5, |item, label| item.1 = label).unwrap();
-//! assert_eq!((corrected.len(), corrected.get(1).unwrap()), (3, ("b", 7)));
+//! let corrected = relabelled(train(), &path, 0.5, |item, label| item.1 = label)?;
+//! assert_eq!((corrected.len(), corrected.get(1)?), (3, ("b", 7)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::collections::HashMap;

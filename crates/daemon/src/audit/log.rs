@@ -69,7 +69,7 @@ impl Log {
     /// # let review = |index: usize, verdict: Verdict| Review {
     /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
     /// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
-/// #     previous: String::new(),
+    /// #     previous: String::new(),
     /// # };
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("reviews.jsonl");

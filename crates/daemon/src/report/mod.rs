@@ -79,6 +79,20 @@ pub fn served(results: &Path) -> PathBuf {
 ///
 /// A run without evidence for this data and these settings, records that cannot be read, or files that cannot be
 /// written.
+///
+/// ```
+#[doc = include_str!("../example_task.txt")]
+/// use clap::Parser;
+/// use mirrorwatch_daemon::report::{ReportArgs, run};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     args: ReportArgs,
+/// }
+/// // Nothing was scanned of a run with this name.
+/// assert!(run(&Line, &Cli::parse_from(["my-sidecar", "none"]).args).is_err());
+/// ```
 pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
     let labels = Labels::read(task)?;
     let directory = args.state.clone();

@@ -45,7 +45,7 @@ impl Hook {
     ///
     /// The validation loss comes from the training's own validation, or from
     /// [`valid_loss`](Hook::valid_loss) in a hand-written loop. It is looked at on the writer thread; the training waits
-    /// for nothing. Epochs that are held back are counted in [`Stats::held_back`].
+    /// for nothing. Epochs that are held back are counted in [`Stats::held_back`](crate::Stats::held_back).
     ///
     /// ```
     #[doc = include_str!("../example_model.txt")]
@@ -90,9 +90,9 @@ impl Hook {
     }
 
     /// Keeps the time that the writer thread works to this share of the training's, between 0 and 1: checkpoints of
-    /// steps that would exceed it are left out and counted in [`Stats::held_back`]. Ends of epochs and requests are
-    /// always taken. The training thread never waits for the writer anyway; this is for the cores and the disk they
-    /// share.
+    /// steps that would exceed it are left out and counted in [`Stats::held_back`](crate::Stats::held_back). Ends of
+    /// epochs and requests are always taken. The training thread never waits for the writer anyway; this is for the
+    /// cores and the disk they share.
     ///
     /// ```
     #[doc = include_str!("../example_model.txt")]
