@@ -64,7 +64,6 @@ impl Planted {
 /// let estimator = Estimator::parse::<Line>("finetune:after")?;
 /// let found = planted(&task, &model, &labels, &estimator, (2, 0), &options)?;
 /// assert!(found.least() > 0.8);
-/// // Of what is wrong throughout, one part says nothing of the rest.
 /// # Ok::<(), InfluenceError>(())
 /// ```
 pub fn planted<T: Task>(
