@@ -24,6 +24,22 @@ const SETTLED: Duration = Duration::from_secs(2);
 pub const UNHOOKED: &str = "unhooked";
 
 /// A directory that a training without a hook writes its checkpoints to.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Artifacts;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// std::fs::create_dir(root.join("checkpoint"))?;
+/// std::fs::write(root.join("checkpoint/model-3.bpk"), "the weights")?;
+/// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+/// for file in artifacts.list()? {
+///     let spooled = artifacts.take(file, root.join(".spool"), 1 << 30)?.spooled()?;
+///     assert_eq!((spooled.key().run.as_str(), spooled.key().epoch), ("mnist", 3));
+///     assert_eq!(spooled.read_verified()?, b"the weights");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifacts {
     directory: PathBuf,
@@ -44,6 +60,16 @@ impl Artifacts {
     /// # Errors
     ///
     /// [`CheckpointError::RunName`] if the run cannot be named so, and [`CheckpointError::Pattern`].
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Artifacts, CheckpointError};
+    ///
+    /// let artifacts = Artifacts::new("trainings/mnist", None, "model-{epoch}")?;
+    /// assert_eq!(artifacts.run(), "mnist");
+    /// let refused = Artifacts::new("trainings/mnist", None, "model");
+    /// assert!(matches!(refused, Err(CheckpointError::Pattern { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(
         directory: impl AsRef<Path>,
         run: Option<&str>,
@@ -61,11 +87,23 @@ impl Artifacts {
     }
 
     /// Where files are looked for.
+    ///
+    /// ```
+    /// let artifacts = mirrorwatch_checkpoint::Artifacts::new("trainings/mnist", None, "e{epoch}-s{step}")?;
+    /// assert_eq!(artifacts.directory(), std::path::Path::new("trainings/mnist"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The name of the run.
+    ///
+    /// ```
+    /// let artifacts = mirrorwatch_checkpoint::Artifacts::new("trainings/7", Some("mnist-7"), "model-{epoch}")?;
+    /// assert_eq!(artifacts.run(), "mnist-7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(&self) -> &str {
         &self.run
     }
@@ -76,6 +114,22 @@ impl Artifacts {
     /// # Errors
     ///
     /// [`CheckpointError::UnsafePath`] if its `checkpoint` is a symbolic link, and [`CheckpointError::Unreadable`].
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::Artifacts;
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let artifacts = Artifacts::new(root.join("a"), None, "e{epoch}-s{step}")?;
+    /// assert!(artifacts.list()?.is_empty());
+    /// std::fs::create_dir(root.join("a"))?;
+    /// for name in ["e1-s500.safetensors", "optim-1.safetensors", "notes.txt"] {
+    ///     std::fs::write(root.join("a").join(name), "")?;
+    /// }
+    /// let found = artifacts.list()?;
+    /// assert_eq!((found.len(), found[0].epoch, found[0].step), (1, 1, 500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn list(&self) -> Result<Vec<ArtifactFile>, CheckpointError> {
         let mut found = Vec::new();
         // Whoever names a link means what it leads to; below it, none is followed.
@@ -116,6 +170,23 @@ impl Artifacts {
 
 /// A checkpoint file that was seen. Equal if it is still the same file with the same content, as far as a directory
 /// tells.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Artifacts;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+/// std::fs::write(root.join("model-1.bpk"), "some weights")?;
+/// let seen = artifacts.list()?;
+/// assert_eq!((seen[0].epoch, seen[0].step), (1, 0));
+/// assert_eq!(seen[0].path.file_name(), Some("model-1.bpk".as_ref()));
+/// assert_eq!(artifacts.list()?, seen);
+/// // Written again, it is another one.
+/// std::fs::write(root.join("model-1.bpk"), "some other weights")?;
+/// assert_ne!(artifacts.list()?, seen);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArtifactFile {
     /// Where it is.
@@ -145,6 +216,20 @@ impl ArtifactFile {
 }
 
 /// A file that was taken, and may not be complete yet.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Artifacts;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+/// std::fs::write(root.join("model-1.bpk"), "weights")?;
+/// let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+/// assert_eq!(taken.file().epoch, 1);
+/// assert!(taken.is_settled());
+/// assert_eq!(taken.spooled()?.manifest().weights.bytes, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Taken {
     file: ArtifactFile,
@@ -160,6 +245,23 @@ impl Artifacts {
     /// # Errors
     ///
     /// As [`spool`](crate::spool()).
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Artifacts, CheckpointError};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// std::fs::write(root.join("model-1.bpk"), "weights")?;
+    /// let file = artifacts.list()?.remove(0);
+    /// let refused = artifacts.take(file.clone(), root.join(".spool"), 5);
+    /// assert!(matches!(refused, Err(CheckpointError::TooLarge { bytes: 7, limit: 5, .. })));
+    /// // What was taken stays, whatever becomes of the file.
+    /// let taken = artifacts.take(file, root.join(".spool"), 7)?;
+    /// std::fs::remove_file(root.join("model-1.bpk"))?;
+    /// assert_eq!(taken.spooled()?.read_verified()?, b"weights");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take(
         &self,
         file: ArtifactFile,
@@ -186,12 +288,34 @@ impl Artifacts {
 
 impl Taken {
     /// The file.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::Artifacts;
+    /// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// std::fs::write(root.join("model-4.bpk"), "weights")?;
+    /// let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+    /// assert_eq!(taken.file().epoch, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn file(&self) -> &ArtifactFile {
         &self.file
     }
 
     /// Whether nobody writes to it any more: renamed into place, as burnpack files are, or unchanged for two
     /// seconds.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::Artifacts;
+    /// let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// std::fs::write(root.join("model-4.safetensors"), "half of the weigh")?;
+    /// let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+    /// assert!(!taken.is_settled());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_settled(&self) -> bool {
         if self.file.format == BURNPACK {
             return true;
@@ -208,6 +332,20 @@ impl Taken {
     /// # Errors
     ///
     /// [`CheckpointError::Unreadable`], and [`CheckpointError::TooLarge`] if it has grown since it was taken.
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Artifacts, SAFETENSORS, UNHOOKED};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # let artifacts = Artifacts::new(root, Some("mnist"), "model-{epoch}")?;
+    /// # std::fs::write(root.join("model-4.safetensors"), "weights")?;
+    /// # let taken = artifacts.take(artifacts.list()?.remove(0), root.join(".spool"), 1 << 30)?;
+    /// let spooled = taken.spooled()?;
+    /// assert_eq!(spooled.manifest().weights.format, SAFETENSORS);
+    /// assert_eq!(spooled.manifest().instance, UNHOOKED);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spooled(self) -> Result<Spooled, CheckpointError> {
         let failed = |source| CheckpointError::reading(self.link.path(), source);
         let mut bytes = Vec::new();
@@ -356,132 +494,5 @@ impl Pattern {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn artifacts(directory: &Path) -> Artifacts {
-        Artifacts::new(directory, Some("r"), "model-{epoch}").unwrap()
-    }
-
-    #[test]
-    fn only_names_of_the_pattern_are_read() {
-        let burn = Pattern::parse("model-{epoch}").unwrap();
-        assert_eq!(burn.read("model-12.bpk"), Some((12, 0, BURNPACK)));
-        assert_eq!(burn.read("model-3.safetensors"), Some((3, 0, SAFETENSORS)));
-        for name in [
-            "optim-3.bpk",
-            "model-3.bpk.77-1.tmp",
-            "model-.bpk",
-            "model-3a.bpk",
-            "model-3.mpk",
-            "my-model-3.bpk",
-            "model-99999999999999999999999.bpk",
-        ] {
-            assert_eq!(burn.read(name), None, "{name}");
-        }
-        let both = Pattern::parse("e{epoch}_s{step}").unwrap();
-        assert_eq!(
-            both.read("e2_s300.safetensors"),
-            Some((2, 300, SAFETENSORS))
-        );
-    }
-
-    #[test]
-    fn patterns_that_cannot_be_are_refused() {
-        for (pattern, problem) in [
-            ("model", "neither"),
-            ("{epoch}{step}", "between"),
-            ("{epoch}-{epoch}", "twice"),
-        ] {
-            let error = Artifacts::new("/tmp/a", None, pattern).unwrap_err();
-            assert!(error.to_string().contains(problem), "{error}");
-        }
-        let error = Artifacts::new("/tmp/ä", None, "m-{epoch}").unwrap_err();
-        assert_eq!(error.reason(), "run_name");
-        assert_eq!(
-            Artifacts::new("/tmp/a", None, "m-{epoch}").unwrap().run(),
-            "a"
-        );
-    }
-
-    #[test]
-    fn what_is_deleted_after_it_was_taken_is_still_there() {
-        let place = tempfile::tempdir().unwrap();
-        let (directory, spool) = (place.path().join("a"), place.path().join("spool"));
-        assert!(artifacts(&directory).list().unwrap().is_empty());
-        fs::create_dir_all(directory.join("checkpoint")).unwrap();
-        fs::create_dir_all(directory.join("train/epoch-1")).unwrap();
-        fs::write(directory.join("train/epoch-1/Loss.log"), "2,10\n1,30\n").unwrap();
-        fs::write(directory.join("checkpoint/model-1.bpk"), b"weights").unwrap();
-        fs::write(directory.join("checkpoint/optim-1.bpk"), b"other").unwrap();
-
-        let mut found = artifacts(&directory).list().unwrap();
-        assert_eq!(found.len(), 1);
-        let taken = artifacts(&directory)
-            .take(found.remove(0), &spool, 100)
-            .unwrap();
-        fs::remove_file(directory.join("checkpoint/model-1.bpk")).unwrap();
-        assert!(taken.is_settled());
-        let spooled = taken.spooled().unwrap();
-        assert_eq!(spooled.read_verified().unwrap(), b"weights");
-        let manifest = spooled.manifest();
-        assert_eq!((manifest.epoch, manifest.train_loss), (1, Some(1.25)));
-        assert_eq!(spooled.key().run, "r");
-        drop(spooled);
-        assert_eq!(fs::read_dir(&spool).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_file_that_is_written_in_place_is_waited_for() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("model-4.safetensors");
-        fs::write(&path, b"half").unwrap();
-        let these = artifacts(place.path());
-        let file = these.list().unwrap().remove(0);
-        let taken = these.take(file, place.path().join("spool"), 100).unwrap();
-        assert!(!taken.is_settled());
-        // The rest comes, into the same file.
-        let mut more = fs::OpenOptions::new().append(true).open(&path).unwrap();
-        std::io::Write::write_all(&mut more, b" and half").unwrap();
-        more.set_modified(SystemTime::now() - 2 * SETTLED).unwrap();
-        assert!(taken.is_settled());
-        let spooled = taken.spooled().unwrap();
-        assert_eq!(spooled.read_verified().unwrap(), b"half and half");
-        assert_eq!(spooled.manifest().weights.format, SAFETENSORS);
-    }
-
-    #[test]
-    fn too_large_files_and_links_are_not_taken() {
-        let place = tempfile::tempdir().unwrap();
-        fs::write(place.path().join("model-1.bpk"), b"weights").unwrap();
-        let these = artifacts(place.path());
-        let file = these.list().unwrap().remove(0);
-        let spool = place.path().join("spool");
-        let error = these.take(file.clone(), &spool, 3).unwrap_err();
-        assert_eq!(error.reason(), "too_large");
-        // Nor is one that grows meanwhile.
-        let taken = these.take(file, &spool, 7).unwrap();
-        fs::write(place.path().join("model-1.bpk"), b"weights and more").unwrap();
-        assert_eq!(taken.spooled().unwrap_err().reason(), "too_large");
-        #[cfg(unix)]
-        {
-            std::os::unix::fs::symlink("model-1.bpk", place.path().join("model-2.bpk")).unwrap();
-            assert_eq!(these.list().unwrap().len(), 1);
-            // A link to the directory itself is what someone named.
-            let link = place.path().join("latest");
-            std::os::unix::fs::symlink(place.path(), &link).unwrap();
-            assert_eq!(artifacts(&link).list().unwrap().len(), 1);
-            std::os::unix::fs::symlink(place.path(), place.path().join("checkpoint")).unwrap();
-            let error = these.list().unwrap_err();
-            assert_eq!(error.reason(), "unsafe_path");
-        }
-    }
-
-    #[test]
-    fn logs_of_the_learner() {
-        assert_eq!(mean_of_log("0.5,2\n2,1\n"), Some(1.0));
-        assert_eq!(mean_of_log("0.5,2\n0.25,final\n"), Some(0.25));
-        assert_eq!(mean_of_log(""), None);
-        assert_eq!(mean_of_log("x,2\n"), None);
-    }
-}
+#[path = "artifacts_tests.rs"]
+mod tests;

@@ -29,6 +29,20 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 /// [`CheckpointError::DiskFull`] or [`CheckpointError::Unwritable`]. The temporary is removed, and
 /// the old content stays, unless it was only the directory that could not be synchronised: then the
 /// new content is visible, but might not survive a power cut.
+///
+/// ```
+/// use mirrorwatch_checkpoint::write_atomic;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let path = root.join("state.json");
+/// write_atomic(&path, b"old")?;
+/// write_atomic(&path, b"new")?;
+/// assert_eq!(std::fs::read(&path)?, b"new");
+/// // Nothing else is left in the directory.
+/// assert_eq!(std::fs::read_dir(root)?.count(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), CheckpointError> {
     let path = path.as_ref();
     let Some(name) = path.file_name() else {
@@ -54,6 +68,21 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), Checkpoi
 ///
 /// [`CheckpointError::Vanished`] or [`CheckpointError::Unreadable`] if the directory cannot be
 /// listed, [`CheckpointError::Unwritable`] if a temporary cannot be removed.
+///
+/// ```
+/// use mirrorwatch_checkpoint::remove_abandoned;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// // Of a process that is no more: no process has this number.
+/// std::fs::write(root.join(".state.json.4294967295-7.tmp"), "hal")?;
+/// std::fs::write(root.join("state.json"), "whole")?;
+/// # if std::path::Path::new("/proc/self").exists() {
+/// assert_eq!(remove_abandoned(root)?, 1);
+/// # }
+/// assert_eq!(remove_abandoned(root)?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn remove_abandoned(directory: impl AsRef<Path>) -> Result<usize, CheckpointError> {
     let directory = directory.as_ref();
     let failed = |source| CheckpointError::reading(directory, source);

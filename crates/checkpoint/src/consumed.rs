@@ -8,6 +8,17 @@ use serde::{Deserialize, Serialize};
 const LONGEST: usize = 768 << 10;
 
 /// The training samples that were consumed since the checkpoint before.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Consumed;
+///
+/// // A whole epoch of 60,000 samples takes 80 kB in a manifest.
+/// let epoch = Consumed::of((0..60_000).collect());
+/// assert_eq!(epoch.samples, 60_000);
+/// assert_eq!(serde_json::from_str::<Consumed>(&serde_json::to_string(&epoch)?)?, epoch);
+/// assert!(serde_json::to_string(&epoch)?.len() < 81_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consumed {
     /// How many there are; a sample that was consumed twice counts once.
@@ -45,6 +56,16 @@ impl Consumed {
     }
 
     /// The positions, ascending; none where they are not known or make no sense.
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::Consumed;
+    ///
+    /// assert_eq!(Consumed::of(vec![9, 2]).positions(), Some(vec![2, 9]));
+    /// // How many is all that this one says.
+    /// let counted: Consumed = serde_json::from_str(r#"{"samples": 2}"#)?;
+    /// assert_eq!((counted.samples, counted.positions()), (2, None));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn positions(&self) -> Option<Vec<u64>> {
         let bytes = STANDARD_NO_PAD.decode(self.positions.as_ref()?).ok()?;
         let (mut positions, mut next, mut rest) = (Vec::new(), 0u64, bytes.as_slice());

@@ -9,6 +9,23 @@ use thiserror::Error;
 ///
 /// Every message is one sentence that names the file and says what to do about it;
 /// [`reason`](CheckpointError::reason) is the short form for a metric's label.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{CheckpointError, RunWriter, list_checkpoints};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let refused = RunWriter::create(root, ".hidden");
+/// assert!(matches!(refused, Err(CheckpointError::RunName { .. })));
+/// let nothing = list_checkpoints(root, "mnist");
+/// assert!(matches!(nothing, Err(CheckpointError::Vanished { path }) if path == root.join("mnist")));
+///
+/// std::fs::create_dir(root.join("mnist"))?;
+/// std::fs::write(root.join("mnist/run.json"), "{")?;
+/// let (_, malformed) = list_checkpoints(root, "mnist")?.rejected.remove(0);
+/// assert!(malformed.to_string().contains("run.json is malformed at line 1, column 1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
@@ -148,6 +165,14 @@ impl CheckpointError {
     ];
 
     /// A short label that never changes, for metrics.
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{CheckpointError, list_checkpoints};
+    ///
+    /// let gone = list_checkpoints("/nowhere", "mnist").map_err(|error| error.reason());
+    /// assert!(matches!(gone, Err("vanished")));
+    /// assert!(CheckpointError::REASONS.contains(&"vanished"));
+    /// ```
     pub fn reason(&self) -> &'static str {
         match self {
             CheckpointError::RunName { .. } => "run_name",

@@ -8,6 +8,25 @@ use serde::{Deserialize, Serialize};
 use crate::{Consumed, name};
 
 /// What a checkpoint is, beside its weights.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{Consumed, RunWriter, Snapshot};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let snapshot = Snapshot {
+///     epoch: 2,
+///     step: 940,
+///     train_loss: Some(0.31),
+///     valid_loss: Some(f64::NAN),
+///     consumed: Some(Consumed::of((0..640).collect())),
+///     ..Snapshot::default()
+/// };
+/// let manifest = RunWriter::create(root, "mnist")?.publish(snapshot, b"the weights")?;
+/// assert_eq!((manifest.train_loss, manifest.valid_loss), (Some(0.31), None));
+/// assert_eq!(manifest.consumed.map(|c| c.samples), Some(640));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     /// Epoch of the training, as the training counts.
@@ -29,6 +48,19 @@ pub struct Snapshot {
 }
 
 /// One published checkpoint. Fields that this build does not know are ignored when reading.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{Manifest, RunWriter, SCHEMA, Snapshot};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?;
+/// let manifest = writer.publish(Snapshot { epoch: 1, step: 470, ..Snapshot::default() }, b"weights")?;
+/// let path = writer.directory().join("epoch-000001-step-0000000470.json");
+/// assert_eq!(serde_json::from_slice::<Manifest>(&std::fs::read(path)?)?, manifest);
+/// assert_eq!((manifest.schema, manifest.run.as_str(), manifest.sequence), (SCHEMA, "mnist", 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the protocol, [`SCHEMA`](crate::SCHEMA).
@@ -68,6 +100,19 @@ pub struct Manifest {
 }
 
 /// The weights of a checkpoint, opaque to this crate.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{BURNPACK, RunWriter, Snapshot};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?;
+/// let weights = writer.publish(Snapshot::default(), b"hello")?.weights;
+/// assert_eq!((weights.format.as_str(), weights.bytes), (BURNPACK, 5));
+/// assert!(weights.sha256.starts_with("2cf24dba5fb0"));
+/// assert!(weights.file.ends_with("-2cf24dba5fb0.bpk"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weights {
     /// File name, in the directory of the manifest.
@@ -82,6 +127,19 @@ pub struct Weights {
 }
 
 /// One parameter of the model.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{Parameter, RunWriter, Snapshot};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let bias = Parameter { name: "head.bias".into(), shape: vec![10], dtype: "f32".into() };
+/// let snapshot = Snapshot { parameters: vec![bias], ..Snapshot::default() };
+/// let manifest = RunWriter::create(root, "mnist")?.publish(snapshot, b"weights")?;
+/// let listed = &manifest.parameters[0];
+/// assert_eq!((listed.name.as_str(), &listed.shape[..]), ("head.bias", &[10][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
     /// Dotted path in the model.
@@ -93,6 +151,21 @@ pub struct Parameter {
 }
 
 /// How a run is doing. The counters are those of the current instance.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?;
+/// writer.publish(Snapshot::default(), b"weights")?;
+/// writer.note_dropped();
+/// writer.finish()?;
+/// let status = list_checkpoints(root, "mnist")?.status.ok_or("no run.json")?;
+/// assert_eq!((status.published, status.failed, status.dropped), (1, 0, 1));
+/// assert!(status.finished.is_some_and(|time| time <= status.updated));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunStatus {
     /// Version of the protocol, [`SCHEMA`](crate::SCHEMA).
@@ -118,6 +191,15 @@ pub struct RunStatus {
 
 /// Identifies a checkpoint by what it is, never by where it lies: two keys are equal if run, epoch,
 /// step and content are.
+///
+/// ```
+/// use mirrorwatch_checkpoint::Key;
+///
+/// let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+/// assert_eq!(key.to_string(), "mnist/epoch 3 step 471 (abababababab)");
+/// // The same step with other weights is another checkpoint.
+/// assert_ne!(key, Key { sha256: "cd".repeat(32), ..key.clone() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// The run's directory name.

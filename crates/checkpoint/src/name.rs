@@ -20,6 +20,14 @@ pub const STATUS_FILE: &str = "run.json";
 /// # Errors
 ///
 /// [`CheckpointError::RunName`] says what is wrong with it.
+///
+/// ```
+/// use mirrorwatch_checkpoint::check_run_name;
+///
+/// assert!(check_run_name("resnet-18_lr0.1").is_ok());
+/// let refused = check_run_name("../etc").map_err(|error| error.to_string());
+/// assert!(refused.is_err_and(|text| text.starts_with(r#""../etc" cannot name a run"#)));
+/// ```
 pub fn check_run_name(name: &str) -> Result<(), CheckpointError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let problem = if name.is_empty() {

@@ -7,6 +7,19 @@ use crate::name::{STATUS_FILE, Stem};
 use crate::{CheckpointError, Key, Manifest, RunStatus, check_run_name};
 
 /// A checkpoint that was found; its weights have not been looked at yet.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// RunWriter::create(root, "mnist")?.publish(Snapshot::default(), b"weights")?;
+/// let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+/// assert_eq!(found.path.extension(), Some("json".as_ref()));
+/// assert_eq!(std::fs::read(found.weights_path())?, b"weights");
+/// assert_eq!(found.key().sha256, found.manifest.weights.sha256);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The manifest file.
@@ -28,6 +41,18 @@ impl Found {
 
     /// What identifies the checkpoint. The run is the name of the directory, whatever the manifest
     /// says: directories are renamed.
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// RunWriter::create(root, "mnist")?.publish(Snapshot::default(), b"weights")?;
+    /// std::fs::rename(root.join("mnist"), root.join("first-try"))?;
+    /// let found = list_checkpoints(root, "first-try")?.manifests.remove(0);
+    /// assert_eq!((found.key().run.as_str(), found.manifest.run.as_str()), ("first-try", "mnist"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> Key {
         Key {
             run: self.run.clone(),
@@ -39,12 +64,40 @@ impl Found {
 
     /// Where the weights are as long as retention has not removed them; see
     /// [`spool`](crate::spool()).
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+    /// let mut writer = RunWriter::create(root, "mnist")?.with_keep(1);
+    /// writer.publish(Snapshot { epoch: 1, ..Snapshot::default() }, b"one")?;
+    /// let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// assert!(found.weights_path().exists());
+    /// writer.publish(Snapshot { epoch: 2, ..Snapshot::default() }, b"two")?;
+    /// assert!(!found.weights_path().exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn weights_path(&self) -> PathBuf {
         self.path.with_file_name(&self.manifest.weights.file)
     }
 }
 
 /// What the directory of one run holds.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?;
+/// writer.publish(Snapshot { epoch: 1, step: 470, ..Snapshot::default() }, b"weights")?;
+/// std::fs::write(root.join("mnist/epoch-000002-step-0000000940.json"), "not JSON")?;
+/// let listing = list_checkpoints(root, "mnist")?;
+/// assert_eq!((listing.manifests.len(), listing.rejected.len()), (1, 1));
+/// assert_eq!(listing.rejected[0].1.reason(), "manifest");
+/// assert_eq!(listing.status.map(|status| status.published), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The checkpoints, oldest first.
@@ -64,6 +117,19 @@ pub struct Listing {
 /// # Errors
 ///
 /// [`CheckpointError::Unreadable`] if the root cannot be listed, or is not there.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, list_runs};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// for run in ["mnist", "cifar10"] {
+///     RunWriter::create(root, run)?;
+/// }
+/// std::fs::create_dir(root.join(".spool"))?;
+/// assert_eq!(list_runs(root)?, ["cifar10", "mnist"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn list_runs(root: impl AsRef<Path>) -> Result<Vec<String>, CheckpointError> {
     let root = root.as_ref();
     let failed = |source| CheckpointError::Unreadable {
@@ -96,6 +162,21 @@ pub fn list_runs(root: impl AsRef<Path>) -> Result<Vec<String>, CheckpointError>
 /// [`CheckpointError::RunName`], [`CheckpointError::UnsafePath`] if the run's directory is a
 /// symbolic link, [`CheckpointError::Vanished`] if there is none, and
 /// [`CheckpointError::Unreadable`].
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?;
+/// for epoch in 1..=3 {
+///     writer.publish(Snapshot { epoch, ..Snapshot::default() }, b"weights")?;
+/// }
+/// let listing = list_checkpoints(root, "mnist")?;
+/// let epochs: Vec<u64> = listing.manifests.iter().map(|found| found.manifest.epoch).collect();
+/// assert_eq!(epochs, [1, 2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn list_checkpoints(root: impl AsRef<Path>, run: &str) -> Result<Listing, CheckpointError> {
     check_run_name(run)?;
     let directory = root.as_ref().join(run);

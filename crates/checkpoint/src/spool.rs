@@ -19,6 +19,21 @@ use crate::{CheckpointError, Found, Key, Manifest};
 
 /// A checkpoint whose weights are in the spool directory. They are removed from there when this is
 /// dropped.
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints, spool};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// RunWriter::create(root, "mnist")?.publish(Snapshot::default(), b"weights")?;
+/// let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+/// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+/// let path = spooled.path().to_path_buf();
+/// assert!(path.exists());
+/// drop(spooled);
+/// assert!(!path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Spooled {
     key: Key,
@@ -51,6 +66,24 @@ pub(crate) struct Link {
 /// [`CheckpointError::UnsafePath`] for anything but a plain file, [`CheckpointError::Truncated`] or
 /// [`CheckpointError::Corrupt`] if the length is wrong, [`CheckpointError::Unreadable`],
 /// [`CheckpointError::Unwritable`], [`CheckpointError::DiskFull`].
+///
+/// ```
+/// use mirrorwatch_checkpoint::{CheckpointError, RunWriter, Snapshot, list_checkpoints, spool};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?.with_keep(1);
+/// writer.publish(Snapshot { epoch: 1, ..Snapshot::default() }, b"one")?;
+/// let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+/// let refused = spool(&found, root.join(".spool"), 2);
+/// assert!(matches!(refused, Err(CheckpointError::TooLarge { bytes: 3, limit: 2, .. })));
+///
+/// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+/// // The writer removes the first checkpoint; what is spooled stays.
+/// writer.publish(Snapshot { epoch: 2, ..Snapshot::default() }, b"two")?;
+/// assert_eq!(spooled.read_verified()?, b"one");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn spool(
     found: &Found,
     spool_dir: impl AsRef<Path>,
@@ -159,16 +192,49 @@ impl Drop for Link {
 
 impl Spooled {
     /// What identifies the checkpoint.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints, spool};
+    /// # RunWriter::create(root, "mnist")?.publish(Snapshot { epoch: 3, ..Snapshot::default() }, b"weights")?;
+    /// # let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+    /// assert_eq!(spooled.key(), &found.key());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> &Key {
         &self.key
     }
 
     /// What was published with it.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints, spool};
+    /// # RunWriter::create(root, "mnist")?.publish(Snapshot { epoch: 3, ..Snapshot::default() }, b"weights")?;
+    /// # let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+    /// assert_eq!(spooled.manifest().epoch, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
     /// The weights in the spool directory.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints, spool};
+    /// # RunWriter::create(root, "mnist")?.publish(Snapshot { epoch: 3, ..Snapshot::default() }, b"weights")?;
+    /// # let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+    /// assert!(spooled.path().starts_with(root.join(".spool")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn path(&self) -> &Path {
         &self.link.path
     }
@@ -180,6 +246,20 @@ impl Spooled {
     /// [`CheckpointError::Truncated`] and [`CheckpointError::Corrupt`] if they are not, both naming
     /// the published file; [`CheckpointError::Unreadable`]; [`CheckpointError::Vanished`] if someone
     /// has emptied the spool directory.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints, spool};
+    /// # RunWriter::create(root, "mnist")?.publish(Snapshot { epoch: 3, ..Snapshot::default() }, b"weights")?;
+    /// # let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+    /// assert_eq!(spooled.read_verified()?, b"weights");
+    /// // A bad disk, say.
+    /// std::fs::write(spooled.path(), "weighty")?;
+    /// assert!(spooled.read_verified().is_err_and(|error| error.reason() == "corrupt"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_verified(&self) -> Result<Vec<u8>, CheckpointError> {
         let failed = |source| CheckpointError::reading(&self.link.path, source);
         let expected = self.manifest.weights.bytes;
@@ -207,6 +287,19 @@ impl Spooled {
     /// # Errors
     ///
     /// [`CheckpointError::Unwritable`].
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints, spool};
+    /// # RunWriter::create(root, "mnist")?.publish(Snapshot { epoch: 3, ..Snapshot::default() }, b"weights")?;
+    /// # let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// let spooled = spool(&found, root.join(".spool"), 1 << 30)?;
+    /// let path = spooled.path().to_path_buf();
+    /// spooled.remove()?;
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn remove(mut self) -> Result<(), CheckpointError> {
         self.link.removed = true;
         match fs::remove_file(&self.link.path) {

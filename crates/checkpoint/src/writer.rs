@@ -23,6 +23,21 @@ pub const DEFAULT_KEEP: usize = 5;
 /// ```text
 /// publish ── weights ── manifest (the commit) ── run.json ── retention
 /// ```
+///
+/// ```
+/// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let mut writer = RunWriter::create(root, "mnist")?.with_keep(2);
+/// for epoch in 1..=3 {
+///     writer.publish(Snapshot { epoch, ..Snapshot::default() }, b"the weights")?;
+/// }
+/// writer.finish()?;
+/// let kept = list_checkpoints(root, "mnist")?.manifests;
+/// assert_eq!((kept[0].manifest.epoch, kept[1].manifest.epoch, kept.len()), (2, 3, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RunWriter {
     directory: PathBuf,
@@ -48,6 +63,20 @@ impl RunWriter {
     /// [`CheckpointError::RunName`], [`CheckpointError::Unwritable`], [`CheckpointError::DiskFull`],
     /// [`CheckpointError::UnsafePath`] if the run's directory is a symbolic link, and
     /// [`CheckpointError::Unreadable`].
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{RunWriter, Snapshot};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let first = RunWriter::create(root, "mnist")?.publish(Snapshot::default(), b"weights")?;
+    /// // Resumed: another instance, which counts from 1 again.
+    /// let snapshot = Snapshot { epoch: 1, ..Snapshot::default() };
+    /// let second = RunWriter::create(root, "mnist")?.publish(snapshot, b"weights")?;
+    /// assert_eq!((first.sequence, second.sequence), (1, 1));
+    /// assert_ne!(first.instance, second.instance);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create(root: impl AsRef<Path>, run: &str) -> Result<Self, CheckpointError> {
         check_run_name(run)?;
         let directory = root.as_ref().join(run);
@@ -82,6 +111,18 @@ impl RunWriter {
     /// Keeps the newest `keep` checkpoints, at least 1; takes effect with the next one published.
     ///
     /// A reader that has spooled a checkpoint is not affected by its removal.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+    /// let mut writer = RunWriter::create(root, "mnist")?.with_keep(1);
+    /// for epoch in 1..=3 {
+    ///     writer.publish(Snapshot { epoch, ..Snapshot::default() }, b"weights")?;
+    /// }
+    /// assert_eq!(list_checkpoints(root, "mnist")?.manifests.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_keep(mut self, keep: usize) -> Self {
         self.set_keep(keep);
@@ -89,16 +130,49 @@ impl RunWriter {
     }
 
     /// As [`with_keep`](RunWriter::with_keep), at any time.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// for epoch in 1..=4 {
+    ///     if epoch == 4 {
+    ///         writer.set_keep(2);
+    ///     }
+    ///     writer.publish(Snapshot { epoch, ..Snapshot::default() }, b"weights")?;
+    /// }
+    /// assert_eq!(list_checkpoints(root, "mnist")?.manifests.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_keep(&mut self, keep: usize) {
         self.keep = keep.max(1);
     }
 
     /// The directory of the run.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::RunWriter;
+    /// assert_eq!(RunWriter::create(root, "mnist")?.directory(), root.join("mnist"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The status as it would be written now.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// writer.publish(Snapshot::default(), b"weights")?;
+    /// assert_eq!((writer.status().published, writer.status().finished), (1, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn status(&self) -> &RunStatus {
         &self.status
     }
@@ -115,6 +189,22 @@ impl RunWriter {
     /// [`CheckpointError::TooLarge`] if the manifest, with all parameters and tags, is larger than a
     /// reader accepts. Counting a failure is left to the caller, who has failures of its own; see
     /// [`note_failure`](RunWriter::note_failure).
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// let snapshot = Snapshot { epoch: 3, step: 471, ..Snapshot::default() };
+    /// writer.publish(snapshot.clone(), b"the weights")?;
+    /// let manifest = writer.publish(snapshot, b"corrected weights")?;
+    /// // The second replaces the first.
+    /// let found = list_checkpoints(root, "mnist")?.manifests;
+    /// assert_eq!((found.len(), &found[0].manifest), (1, &manifest));
+    /// assert!(writer.take_warning().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn publish(
         &mut self,
         snapshot: Snapshot,
@@ -161,17 +251,55 @@ impl RunWriter {
     }
 
     /// What went wrong after the last checkpoint was published, if anything did.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, STATUS_FILE, Snapshot};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// // The status cannot be written over a directory.
+    /// std::fs::remove_file(root.join("mnist").join(STATUS_FILE))?;
+    /// std::fs::create_dir(root.join("mnist").join(STATUS_FILE))?;
+    /// writer.publish(Snapshot::default(), b"weights")?;
+    /// assert!(writer.take_warning().is_some_and(|warning| warning.reason() == "unwritable"));
+    /// assert!(writer.take_warning().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_warning(&mut self) -> Option<CheckpointError> {
         self.warning.take()
     }
 
     /// Counts a checkpoint that could not be published. Written with the next status.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, list_checkpoints};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// writer.note_failure();
+    /// writer.write_status()?;
+    /// let status = list_checkpoints(root, "mnist")?.status;
+    /// assert_eq!(status.map(|status| status.failed), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn note_failure(&mut self) {
         self.status.failed += 1;
     }
 
     /// Counts a checkpoint that was not tried, so as not to slow the training. Written with the next
     /// status.
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, list_checkpoints};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// writer.note_dropped();
+    /// writer.write_status()?;
+    /// let status = list_checkpoints(root, "mnist")?.status;
+    /// assert_eq!(status.map(|status| status.dropped), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn note_dropped(&mut self) {
         self.status.dropped += 1;
     }
@@ -181,6 +309,19 @@ impl RunWriter {
     /// # Errors
     ///
     /// [`CheckpointError::DiskFull`] or [`CheckpointError::Unwritable`].
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, list_checkpoints};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// let before = writer.status().updated;
+    /// // A sign of life, some time later.
+    /// writer.write_status()?;
+    /// let status = list_checkpoints(root, "mnist")?.status;
+    /// assert!(status.is_some_and(|status| status.updated >= before));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_status(&mut self) -> Result<(), CheckpointError> {
         self.status.updated = now();
         let path = self.directory.join(STATUS_FILE);
@@ -193,6 +334,18 @@ impl RunWriter {
     /// # Errors
     ///
     /// [`CheckpointError::DiskFull`] or [`CheckpointError::Unwritable`].
+    ///
+    /// ```
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot};
+    /// let mut writer = RunWriter::create(root, "mnist")?;
+    /// writer.finish()?;
+    /// assert!(writer.status().finished.is_some());
+    /// writer.publish(Snapshot::default(), b"weights")?;
+    /// assert_eq!(writer.status().finished, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn finish(&mut self) -> Result<(), CheckpointError> {
         self.status.finished = Some(now());
         self.write_status()

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 
 /// Where the null distribution came from; each has its own guarantee.
+///
+/// ```
+/// use mirrorwatch_daemon::account::Null;
+///
+/// assert_eq!([Null::Trusted, Null::HeldOut, Null::Pooled].map(Null::name), ["trusted", "held-out", "pooled"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Null {
@@ -23,6 +29,10 @@ pub enum Null {
 
 impl Null {
     /// The name in results and labels.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_daemon::account::Null::HeldOut.name(), "held-out");
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Null::Trusted => "trusted",
@@ -33,6 +43,14 @@ impl Null {
 }
 
 /// The level of everything that is counted.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// // More suspects may be named where a third of them may be right.
+/// let lax = account(&evidence, &labels, Levels { fdr: 0.3, ..levels })?;
+/// assert!(lax.suspects >= account(&evidence, &labels, levels)?.suspects);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     /// False-discovery rate q of the suspects.
@@ -121,6 +139,17 @@ impl Known {
 }
 
 /// What can be said of the labels after a scan.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// let found = account(&evidence, &labels, levels)?;
+/// assert_eq!((found.null, found.null_samples, found.scored.len()), (Null::HeldOut, 500, 200));
+/// assert!(found.flags[190..].iter().all(|flag| *flag) && found.suspects >= 10);
+/// assert!(found.p_values[195] < 0.01 && found.wrong_probability[195] > 0.9);
+/// assert!(found.lower_bound > 0.0 && found.lower_bound <= found.estimate);
+/// assert!(found.min_detectable < 10 && found.expected_false <= 0.1 * found.suspects as f64 + 1e-9);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Account {
     /// Which null distribution was used.
@@ -152,6 +181,16 @@ pub struct Account {
 
 impl Account {
     /// Takes all suspects back: for a reason that lies outside the statistics.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// let mut found = account(&evidence, &labels, levels)?;
+    /// found.name_nobody();
+    /// assert!(found.suspects == 0 && !found.flags.contains(&true));
+    /// // What the statistics say of the whole stays.
+    /// assert!(found.lower_bound > 0.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name_nobody(&mut self) {
         self.flags.fill(false);
         self.suspects = 0;
@@ -160,6 +199,15 @@ impl Account {
     }
 
     /// Suspects whose label is more likely right, on a hard sample, than wrong.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// let mut found = account(&evidence, &labels, levels)?;
+    /// found.flags = vec![true, true, true];
+    /// found.wrong_probability = vec![0.9, 0.4, 0.5];
+    /// assert_eq!(found.hard_suspects(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn hard_suspects(&self) -> usize {
         let suspects = self.flags.iter().zip(&self.wrong_probability);
         suspects.filter(|(flag, p)| **flag && **p < 0.5).count()
@@ -171,6 +219,16 @@ impl Account {
 /// # Errors
 ///
 /// In words, when there is no valid null distribution for the estimator or the statistics refuse.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// assert_eq!(account(&evidence, &labels, levels)?.null, Null::HeldOut);
+/// // With verified labels among the training samples, they are the null.
+/// let trusted = Labels { trusted: (0..100).collect(), ..labels };
+/// let found = account(&evidence, &trusted, levels)?;
+/// assert!(found.null != Null::HeldOut && found.scored.len() == 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<Account, String> {
     let Some(channel) = evidence.channels.first() else {
         return Err("no estimator is configured; name one with --estimator".to_string());

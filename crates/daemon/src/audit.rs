@@ -29,6 +29,14 @@ pub const MOST_WHO: usize = 100;
 pub const MOST_NOTE: usize = 2000;
 
 /// What a reviewer says of a given label.
+///
+/// ```
+/// use mirrorwatch_daemon::audit::Verdict;
+///
+/// assert_eq!(serde_json::to_string(&Verdict::Relabelled)?, r#""relabelled""#);
+/// assert!(!Verdict::IN_FORCE.contains(&Verdict::Withdrawn));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -47,6 +55,10 @@ impl Verdict {
     pub const IN_FORCE: [Self; 3] = [Self::Confirmed, Self::Cleared, Self::Relabelled];
 
     /// The name in the log, in labels and on the page.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_daemon::audit::Verdict::Confirmed.name(), "confirmed");
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
@@ -58,6 +70,21 @@ impl Verdict {
 }
 
 /// One review: a line of the log.
+///
+/// ```
+/// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+/// # let review = |index: usize, verdict: Verdict| Review {
+/// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
+/// # };
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("reviews.jsonl");
+/// let written = log::append(&path, vec![review(7, Verdict::Confirmed), review(9, Verdict::Cleared)])?;
+/// // The log adds the number, the time and the link to the line before.
+/// assert_eq!((written[1].sequence, written[0].previous.len(), written[1].previous.len()), (2, 0, 64));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Review {
     /// [`REVIEW_SCHEMA`] when it was written.
@@ -91,6 +118,16 @@ pub struct Review {
 }
 
 /// What the evidence said of a sample when it was reviewed.
+///
+/// ```
+#[doc = include_str!("example_summary.txt")]
+/// use mirrorwatch_daemon::{audit::Seen, results::Suspect};
+///
+/// let suspect = Suspect { index: 7, suggested: 5, p_value: 1e-3, ..Suspect::default() };
+/// let seen = Seen::of_suspect(&suspect, &summary, "");
+/// assert_eq!((seen.epoch, seen.step, seen.suggested, seen.p_value), (3, 471, 5, 1e-3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     /// Epoch of the last scanned checkpoint.
@@ -115,6 +152,17 @@ pub struct Seen {
 
 impl Seen {
     /// What the evidence in `state` says of the sample at `index`; none before the first scan.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// use mirrorwatch_daemon::{audit::Seen, store::RunState};
+    ///
+    /// let found = account(&evidence, &labels, levels)?;
+    /// // Nothing is scanned yet.
+    /// let state = RunState::new("", &[estimator], 200, 500);
+    /// assert_eq!(Seen::new(&state, &found, 195), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(state: &RunState, account: &Account, index: usize) -> Option<Self> {
         let (summary, channel) = (state.summaries.last()?, state.evidence.channels.first()?);
         Some(Self {
@@ -131,6 +179,14 @@ impl Seen {
     }
 
     /// The same of a suspect of the last scan.
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// use mirrorwatch_daemon::{audit::Seen, results::Suspect};
+    ///
+    /// assert!(Seen::of_suspect(&Suspect::default(), &summary, "").suspect);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of_suspect(suspect: &Suspect, summary: &Summary, fingerprint: &str) -> Self {
         Self {
             epoch: summary.epoch,
@@ -147,6 +203,23 @@ impl Seen {
 }
 
 /// The review of each sample that counts: its latest one, unless that withdrew what was said.
+///
+/// ```
+/// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+/// # let review = |index: usize, verdict: Verdict| Review {
+/// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
+/// # };
+/// let said = [
+///     review(7, Verdict::Confirmed),
+///     review(7, Verdict::Cleared),
+///     review(9, Verdict::Confirmed),
+///     review(9, Verdict::Withdrawn),
+/// ];
+/// let counts = latest(&said);
+/// assert_eq!((counts.len(), counts[&7].verdict), (1, Verdict::Cleared));
+/// ```
 pub fn latest(reviews: &[Review]) -> BTreeMap<usize, Review> {
     let mut latest = BTreeMap::new();
     for review in reviews {
@@ -161,6 +234,20 @@ pub fn latest(reviews: &[Review]) -> BTreeMap<usize, Review> {
 
 /// The [`latest`] reviews, without those of samples that are another one by now or have another given label: what was
 /// said of a label is not said of its successor.
+///
+/// ```
+/// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+/// # let review = |index: usize, verdict: Verdict| Review {
+/// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
+/// # };
+/// let said = [review(7, Verdict::Confirmed), review(9, Verdict::Confirmed)];
+/// // Sample 9 has another label by now.
+/// let known = |index: usize| Some((if index == 9 { 4 } else { 3 }, index.to_string()));
+/// let counts = in_force(&said, known);
+/// assert!(counts.contains_key(&7) && !counts.contains_key(&9));
+/// ```
 pub fn in_force(
     reviews: &[Review],
     known: impl Fn(usize) -> Option<(usize, String)>,
@@ -173,6 +260,12 @@ pub fn in_force(
 }
 
 /// The log of a run, by the directory of the run's results.
+///
+/// ```
+/// use mirrorwatch_daemon::audit;
+///
+/// assert!(audit::path("state/runs/mnist".as_ref()).ends_with("mnist/reviews.jsonl"));
+/// ```
 pub fn path(directory: &Path) -> PathBuf {
     directory.join("reviews.jsonl")
 }
@@ -182,6 +275,13 @@ pub fn path(directory: &Path) -> PathBuf {
 /// # Errors
 ///
 /// In words, what is wrong with it.
+///
+/// ```
+/// use mirrorwatch_daemon::audit::check_name;
+///
+/// assert_eq!(check_name("who", "Ada Lovelace"), Ok(()));
+/// assert!(check_name("who", "").is_err() && check_name("who", "two\nlines").is_err());
+/// ```
 pub fn check_name(what: &str, name: &str) -> Result<(), String> {
     check_text(what, name, MOST_WHO)?;
     match name.is_empty() || name.chars().any(char::is_control) {
@@ -197,6 +297,13 @@ pub fn check_name(what: &str, name: &str) -> Result<(), String> {
 /// # Errors
 ///
 /// In words, what is wrong with it.
+///
+/// ```
+/// use mirrorwatch_daemon::audit::{MOST_NOTE, check_note};
+///
+/// assert_eq!(check_note("a cat,\nnot a dog"), Ok(()));
+/// assert!(check_note(&"x".repeat(MOST_NOTE + 1)).is_err());
+/// ```
 pub fn check_note(note: &str) -> Result<(), String> {
     check_text("note", note, MOST_NOTE)
 }

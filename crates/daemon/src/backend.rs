@@ -107,12 +107,20 @@ fn cuda_index(number: &str, devices: usize) -> Result<usize, String> {
 }
 
 /// The names of the devices in this build; an `N` stands for a number.
+///
+/// ```
+/// assert!(mirrorwatch_daemon::backend::names().contains(&"flex"));
+/// ```
 pub fn names() -> Vec<&'static str> {
     let here = FORMS.iter().filter(|(_, _, here)| *here);
     here.map(|(name, _, _)| *name).collect()
 }
 
 /// The device that is computed on where none is named: Flex, or the first one of a build without it.
+///
+/// ```
+/// assert_eq!(mirrorwatch_daemon::backend::default_name(), "flex");
+/// ```
 pub fn default_name() -> &'static str {
     names().first().copied().unwrap_or("flex")
 }
@@ -123,6 +131,14 @@ pub fn default_name() -> &'static str {
 ///
 /// Lists the devices of this build when there is none of that name; says what is missing where this machine
 /// cannot compute on it.
+///
+/// ```
+/// use mirrorwatch_daemon::backend::device;
+///
+/// assert_eq!(device("flex")?, burn::tensor::Device::flex());
+/// assert!(device("abacus").is_err_and(|error| error.to_string().starts_with("unknown device \"abacus\"")));
+/// # Ok::<(), mirrorwatch_daemon::DaemonError>(())
+/// ```
 pub fn device(name: &str) -> Result<Device, DaemonError> {
     // The number of a numbered form is what its name does not say.
     let (form, number) = match name.strip_prefix("tch:cuda:") {

@@ -150,6 +150,15 @@ pub struct NoArgs {}
 ///
 /// This is the one line of a sidecar's `main`. Exit codes: 0 success, 1 something could not be
 /// scanned, 2 unusable options or data.
+///
+/// ```no_run
+#[doc = include_str!("example_task.txt")]
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     mirrorwatch_daemon::sidecar(Line)
+/// }
+/// ```
 pub fn sidecar<T: Task>(task: T) -> ExitCode {
     sidecar_with(std::env::args_os(), |_: NoArgs| Ok::<T, DaemonError>(task))
 }
@@ -157,6 +166,26 @@ pub fn sidecar<T: Task>(task: T) -> ExitCode {
 /// Like [`sidecar`], for a task that has options of its own (`A`) and is built from them.
 ///
 /// `arguments` begin with the program's name.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+/// use std::process::ExitCode;
+/// use mirrorwatch_daemon::sidecar_with;
+///
+/// #[derive(clap::Args)]
+/// struct Options {
+///     /// Use the first N training samples only
+///     #[arg(long)]
+///     limit: Option<usize>,
+/// }
+///
+/// let build = |options: Options| match options.limit {
+///     Some(0) => Err("--limit 0 leaves nothing to judge"),
+///     _ => Ok(Line),
+/// };
+/// let arguments = ["my-sidecar", "scan", "runs/mnist", "--limit", "0"].map(Into::into);
+/// assert_eq!(sidecar_with(arguments, build), ExitCode::from(2));
+/// ```
 pub fn sidecar_with<A, T, E>(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
     build: impl FnOnce(A) -> Result<T, E>,
@@ -170,6 +199,14 @@ where
 }
 
 /// A further command of a program that is a sidecar, too.
+///
+/// ```
+/// use std::process::ExitCode;
+/// use mirrorwatch_daemon::Extra;
+///
+/// let hello = Extra { command: || clap::Command::new("hello"), run: |_| ExitCode::SUCCESS };
+/// assert_eq!((hello.command)().get_name(), "hello");
+/// ```
 pub struct Extra {
     /// What it is called, and its options.
     pub command: fn() -> clap::Command,
@@ -178,6 +215,17 @@ pub struct Extra {
 }
 
 /// Like [`sidecar_with`], with further commands beside the sidecar's own.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+/// use std::process::ExitCode;
+/// use mirrorwatch_daemon::{DaemonError, Extra, NoArgs, sidecar_and};
+///
+/// let seven = Extra { command: || clap::Command::new("seven"), run: |_| ExitCode::from(7) };
+/// let arguments = ["my-sidecar", "seven"].map(Into::into);
+/// let code = sidecar_and(arguments, |_: NoArgs| Ok::<Line, DaemonError>(Line), &[seven]);
+/// assert_eq!(code, ExitCode::from(7));
+/// ```
 pub fn sidecar_and<A, T, E>(
     arguments: impl IntoIterator<Item = std::ffi::OsString>,
     build: impl FnOnce(A) -> Result<T, E>,

@@ -77,6 +77,13 @@ pub struct ConfirmArgs {
 }
 
 /// Which layers.
+///
+/// ```
+/// use clap::ValueEnum;
+/// use mirrorwatch_daemon::confirm::Depth;
+///
+/// assert_eq!(Depth::from_str("full", false), Ok(Depth::Full));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Depth {
     /// The last one: finds as much on all data sets that were measured.
@@ -95,6 +102,17 @@ impl Depth {
 }
 
 /// `confirm.json`: what the second look has found.
+///
+/// ```
+/// use mirrorwatch_daemon::confirm::ConfirmRecord;
+///
+/// let record: ConfirmRecord = serde_json::from_str(r#"{"schema": 1, "run": "mnist", "fingerprint": "", "epoch": 3,
+///     "step": 471, "layers": "last", "null_samples": 80, "confirmed": 0, "cleared": 0, "undecided": 0,
+///     "suspects": [], "checkpoints": [{"epoch": 3, "step": 471, "weights_sha256": "", "iterations": 9,
+///     "residual": 8e-4, "damping": 0.02, "stopped": "converged"}]}"#)?;
+/// assert_eq!((record.agreement, record.checkpoints[0].stopped.as_str()), (None, "converged"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfirmRecord {
     /// [`CONFIRM_SCHEMA`] when it was written.
@@ -145,6 +163,17 @@ pub struct LookedAt {
 }
 
 /// The second look at a suspect.
+///
+/// ```
+/// use mirrorwatch_daemon::{confirm::SecondLook, verdict::Verdict};
+///
+/// let look: SecondLook = serde_json::from_str(r#"{"index": 7, "id": "7", "given": 3, "suggested": 5,
+///     "verdict": "confirmed", "p_value": 0.01, "score": 1.2, "tracin": -4.0, "cosine": -0.3, "influence": -9.0,
+///     "self_influence": 8.0, "support": 0.1, "opponents": [{"index": 2, "label": 5, "cosine": -0.9}],
+///     "proponents": []}"#)?;
+/// assert_eq!((look.verdict, look.opponents[0].label), (Verdict::Confirmed, 5));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SecondLook {
     /// Position in the training set.
@@ -340,6 +369,11 @@ pub fn run<T: Task>(task: &T, args: &ConfirmArgs) -> Result<(), DaemonError> {
 /// # Errors
 ///
 /// A file that cannot be read or is of another version.
+///
+/// ```
+/// assert_eq!(mirrorwatch_daemon::confirm::read("nowhere".as_ref())?, None);
+/// # Ok::<(), mirrorwatch_daemon::DaemonError>(())
+/// ```
 pub fn read(results: &Path) -> Result<Option<ConfirmRecord>, DaemonError> {
     let path = results.join("confirm.json");
     if !path.exists() {

@@ -42,6 +42,21 @@ const LOOK: Duration = Duration::from_secs(1);
 ///
 /// Anything that keeps it from starting: unusable data or options, a port in use, a directory
 /// that cannot be written.
+///
+/// ```no_run
+#[doc = include_str!("example_task.txt")]
+/// # use clap::Parser;
+/// use mirrorwatch_daemon::{WatchArgs, run};
+///
+/// # #[derive(Parser)]
+/// # struct Cli {
+/// #     #[command(flatten)]
+/// #     watch: WatchArgs,
+/// # }
+/// let all_was_scanned = run(Line, &Cli::parse().watch)?;
+/// assert!(all_was_scanned);
+/// # Ok::<(), mirrorwatch_daemon::DaemonError>(())
+/// ```
 pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let config = args.scan.config::<T>()?;
     // Before the data, which may take a while: a mistake in it is told at once.

@@ -8,6 +8,13 @@ use mirrorwatch_influence::InfluenceError;
 use thiserror::Error;
 
 /// Why the daemon cannot start or go on.
+///
+/// ```
+/// use mirrorwatch_daemon::{DaemonError, backend, export::Export};
+///
+/// assert!(matches!(Export::read("export.json".as_ref()), Err(DaemonError::Read { .. })));
+/// assert!(matches!(backend::device("abacus"), Err(DaemonError::Option(_))));
+/// ```
 #[derive(Debug, Error)]
 pub enum DaemonError {
     /// A checkpoint or a directory of them.

@@ -12,6 +12,15 @@ use crate::history::History;
 /// that checkpoints of different phases of training weigh alike, and then compressed by asinh:
 /// linear around the bulk, logarithmic in the tail. No single checkpoint decides for good, and no
 /// two samples become equal.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// let channel = &evidence.channels[0];
+/// assert_eq!((&channel.estimator, channel.held_out_null), (&estimator, true));
+/// assert!(channel.train[195] > channel.train[0]);
+/// assert_eq!((channel.suggested[195], channel.lead[195]), (0, 1.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
     /// Which estimator.
@@ -32,6 +41,16 @@ pub struct Channel {
 }
 
 /// Per-sample statistics accumulated over the checkpoints of a run.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// assert_eq!((evidence.checkpoints, evidence.channels.len()), (1, 1));
+/// // The first samples were fitted at epoch 3, the last are not yet.
+/// assert_eq!((evidence.fitted_epoch[0], evidence.fitted_epoch[199]), (3, mirrorwatch_daemon::evidence::NEVER));
+/// assert_eq!((evidence.last_loss[199], evidence.mean_loss[199]), (9.0, 9.0));
+/// assert_eq!((evidence.last_margin[199], evidence.mean_margin[199]), (-1.0, -1.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
     /// Checkpoints taken in.
@@ -65,6 +84,13 @@ pub const NEVER: u32 = u32::MAX;
 
 impl Evidence {
     /// No evidence yet, for `train` training and `probe` probe samples.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// let none = Evidence::new(&[estimator], 200, 500);
+    /// assert_eq!((none.checkpoints, none.mean_loss.len(), none.channels[0].probe.len()), (0, 200, 500));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(estimators: &[Estimator], train: usize, probe: usize) -> Self {
         let mut channels = Vec::new();
         for estimator in estimators {
@@ -99,6 +125,14 @@ impl Evidence {
     /// # Errors
     ///
     /// Scores that cannot be standardised.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// let before = evidence.weight;
+    /// evidence.add(&scan, 4, &labels)?;
+    /// assert_eq!((evidence.checkpoints, evidence.weight), (2, 2.0 * before));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn add(&mut self, scan: &Scan, epoch: u64, labels: &Labels) -> Result<(), StatsError> {
         self.checkpoints += 1;
         let labelled = labels.labelled();
@@ -128,12 +162,29 @@ impl Evidence {
     }
 
     /// Notes the p-values at the checkpoint of `epoch` and `step` that was just added.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// evidence.note_history(&[0.5; 200], 3, 471);
+    /// let points = evidence.history.of(199);
+    /// assert_eq!((points.len(), points[0].epoch, points[0].fitted), (1, 3, false));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn note_history(&mut self, p_values: &[f64], epoch: u64, step: u64) {
         let (losses, margins) = (&self.last_loss, &self.last_margin);
         self.history.add(epoch, step, p_values, losses, margins);
     }
 
     /// Notes which samples are suspects at the checkpoint of `epoch` that was just added.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// let mut flags = vec![false; 200];
+    /// flags[195] = true;
+    /// evidence.note_flags(&flags, 3);
+    /// assert_eq!((evidence.flagged_count[195], evidence.flagged_epoch[195]), (1, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn note_flags(&mut self, flags: &[bool], epoch: u64) {
         for (sample, _) in flags.iter().enumerate().filter(|(_, flagged)| **flagged) {
             self.flagged_count[sample] += 1;
@@ -171,6 +222,16 @@ const LEAST: f64 = 1e-3;
 /// never on a single sample, so that it leaves trusted and other clean samples exchangeable.
 ///
 /// `samples` is the number of training samples that have a label.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::evidence::weight;
+///
+/// // A model that knows nothing hardly counts.
+/// let ignorant = Scan { probe_accuracy: 0.5, ..scan.clone() };
+/// assert!(weight(&ignorant, 200) < 1e-6 * weight(&scan, 200));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn weight(scan: &Scan, samples: usize) -> f64 {
     says(scan, samples).powi(DECIDED)
 }

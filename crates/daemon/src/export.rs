@@ -58,6 +58,17 @@ pub struct ExportArgs {
 }
 
 /// What is to be done about a training set: `export.json`, for programs.
+///
+/// ```
+/// use mirrorwatch_daemon::export::Export;
+///
+/// let export: Export = serde_json::from_str(r#"{"schema": 1, "run": "mnist", "epoch": 3, "step": 471,
+///     "fingerprint": "", "samples": 4, "fdr": 0.1,
+///     "suspects": [{"index": 1, "id": "1", "given": 0, "suggested": 7, "wrong_probability": 0.9}],
+///     "canaries": [{"index": 3, "id": "3", "given": 2, "suggested": 5, "wrong_probability": 1.0}]}"#)?;
+/// assert_eq!((export.kept(), export.refusal), (vec![0, 2], None));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Export {
     /// [`EXPORT_SCHEMA`] when it was written.
@@ -89,6 +100,15 @@ pub struct Export {
 }
 
 /// A suspect, and the label it should most likely carry.
+///
+/// ```
+/// use mirrorwatch_daemon::export::Relabel;
+///
+/// let suspect = Relabel { index: 1, suggested: 7, wrong_probability: 0.9, ..Relabel::default() };
+/// let json = serde_json::to_value(&suspect)?;
+/// assert_eq!((&json["index"], &json["suggested"]), (&1.into(), &7.into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Relabel {
     /// Its position in the training set, from 0.
@@ -126,6 +146,18 @@ impl Export {
     /// # Errors
     ///
     /// A file that cannot be read, is none, or is of another version.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::export::Export;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("export.json");
+    /// # std::fs::write(&path, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
+    /// #   "suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
+    /// let export = Export::read(&path)?;
+    /// let wrong: Vec<usize> = export.wrong().map(|sample| sample.index).collect();
+    /// assert_eq!((wrong, export.kept()), (vec![1], vec![0, 2]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read(path: &Path) -> Result<Self, DaemonError> {
         let export: Self =
             results::read_record(path, |e: &Self| e.schema, EXPORT_SCHEMA, "export again")?;
@@ -141,12 +173,32 @@ impl Export {
     }
 
     /// All samples that are taken to be wrong: suspects, what reviewers say is wrong, and canaries.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::export::Export;
+    /// # let export: Export = serde_json::from_str(r#"{"schema": 1, "run": "mnist", "epoch": 3, "step": 471,
+    /// #     "fingerprint": "", "samples": 4, "fdr": 0.1,
+    /// #     "suspects": [{"index": 1, "id": "1", "given": 0, "suggested": 7, "wrong_probability": 0.9}],
+    /// #     "canaries": [{"index": 3, "id": "3", "given": 2, "suggested": 5, "wrong_probability": 1.0}]}"#)?;
+    /// // A suspect and a canary.
+    /// assert_eq!(export.wrong().map(|sample| sample.index).collect::<Vec<_>>(), [1, 3]);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn wrong(&self) -> impl Iterator<Item = &Relabel> {
         self.suspects.iter().chain(&self.canaries)
     }
 
     /// Positions of all samples but the wrong ones, ascending. What was relabelled is not among them: its given label is
     /// wrong.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::export::Export;
+    /// # let export: Export = serde_json::from_str(r#"{"schema": 1, "run": "mnist", "epoch": 3, "step": 471,
+    /// #     "fingerprint": "", "samples": 3, "fdr": 0.1,
+    /// #     "suspects": [{"index": 1, "id": "1", "given": 0, "suggested": 7, "wrong_probability": 0.9}]}"#)?;
+    /// assert_eq!(export.kept(), [0, 2]);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn kept(&self) -> Vec<usize> {
         let mut keep = vec![true; self.samples];
         for wrong in self.wrong() {
@@ -161,6 +213,20 @@ impl Export {
 /// # Errors
 ///
 /// A run without evidence for this data and these settings, or files that cannot be written.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+/// use clap::Parser;
+/// use mirrorwatch_daemon::export::{ExportArgs, run};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     args: ExportArgs,
+/// }
+/// // Nothing was scanned of a run with this name.
+/// assert!(run(&Line, &Cli::parse_from(["my-sidecar", "none"]).args).is_err());
+/// ```
 pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
     let labels = Labels::read(task)?;
     let directory = args.state.clone();
@@ -375,99 +441,5 @@ pub(crate) fn write(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn export() -> Export {
-        let relabel = |index| Relabel {
-            index,
-            id: format!("s{index}"),
-            given: 1,
-            suggested: 0,
-            wrong_probability: 0.75,
-        };
-        Export {
-            schema: EXPORT_SCHEMA,
-            run: "r".to_string(),
-            epoch: 3,
-            step: 30,
-            fingerprint: String::new(),
-            samples: 5,
-            fdr: 0.1,
-            refusal: None,
-            suspects: vec![relabel(3), relabel(0)],
-            canaries: vec![],
-            reviews: vec![],
-        }
-    }
-
-    #[test]
-    fn every_file_says_the_same() {
-        let directory = tempfile::tempdir().unwrap();
-        let labels = Labels {
-            classes: 2,
-            train: vec![1, 0, 0, 1, 1],
-            probe: vec![],
-            trusted: vec![],
-            canaries: vec![],
-            unlabelled: vec![],
-        };
-        let wrong = [0.75, 0.0, 0.25, 0.75, 0.5];
-        write(directory.path(), &export(), &labels, &wrong).unwrap();
-        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
-        assert_eq!(read("keep.txt"), "1\n2\n4\n");
-        assert_eq!(
-            read("relabel.csv"),
-            "index,id,given,suggested,wrong_probability\n3,s3,1,0,0.75\n0,s0,1,0,0.75\n"
-        );
-        assert_eq!(
-            read("weights.csv"),
-            "index,weight\n0,0.25\n1,1.0\n2,0.75\n3,0.25\n4,0.5\n"
-        );
-        let issues = read("label_issues.csv");
-        let lines: Vec<&str> = issues.lines().collect();
-        assert_eq!(
-            lines[0],
-            "is_label_issue,label_quality,given_label,predicted_label"
-        );
-        assert_eq!((lines[1], lines[5]), ("true,0.25,1,0", "false,0.5,1,1"));
-        let path = directory.path().join("export.json");
-        assert_eq!(Export::read(&path).unwrap(), export());
-    }
-
-    #[test]
-    fn what_was_made_wrong_on_purpose_is_not_kept() {
-        let canary = Relabel {
-            index: 4,
-            ..Relabel::default()
-        };
-        let export = Export {
-            canaries: vec![canary],
-            ..export()
-        };
-        assert_eq!(export.kept(), [1, 2]);
-    }
-
-    #[test]
-    fn an_export_that_fits_nothing_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("export.json");
-        let refused = |export: &Export, part: &str| {
-            std::fs::write(&path, serde_json::to_vec(export).unwrap()).unwrap();
-            let error = Export::read(&path).unwrap_err().to_string();
-            assert!(error.contains(part), "{error}");
-        };
-        let short = Export {
-            samples: 3,
-            ..export()
-        };
-        refused(&short, "suspect 3 is none of 3 samples");
-        let newer = Export {
-            schema: 9,
-            ..export()
-        };
-        refused(&newer, "export again");
-        std::fs::write(&path, "{}").unwrap();
-        assert!(Export::read(&path).is_err());
-    }
-}
+#[path = "export_tests.rs"]
+mod tests;

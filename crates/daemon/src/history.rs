@@ -29,6 +29,14 @@ const LEAST_LOSS: f64 = 1e-4;
 const FITTED: u8 = 0x80;
 
 /// How all training samples fared at one checkpoint.
+///
+/// ```
+/// use mirrorwatch_daemon::history::History;
+///
+/// let mut history = History::default();
+/// history.add(1, 470, &[0.5], &[0.3], &[1.0]);
+/// assert_eq!((history.columns()[0].epoch, history.columns()[0].step), (1, 470));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Epoch of the checkpoint.
@@ -42,6 +50,17 @@ pub struct Column {
 }
 
 /// How one sample fared at one checkpoint.
+///
+/// ```
+/// use mirrorwatch_daemon::history::History;
+///
+/// let mut history = History::default();
+/// history.add(3, 1410, &[0.01], &[4.0], &[-1.0]);
+/// let point = history.of(0)[0];
+/// assert_eq!((point.epoch, point.fitted), (3, false));
+/// // Kept coarsely.
+/// assert!((point.p_value / 0.01 - 1.0).abs() < 0.05 && (point.loss / 4.0 - 1.0).abs() < 0.07);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Epoch of the checkpoint.
@@ -55,6 +74,17 @@ pub struct Point {
 }
 
 /// The history of all training samples of a run.
+///
+/// ```
+/// use mirrorwatch_daemon::history::{History, MOST};
+///
+/// let mut history = History::default();
+/// for epoch in 1..=100 {
+///     history.add(epoch, 470 * epoch, &[0.5], &[0.3], &[1.0]);
+/// }
+/// let columns = history.columns();
+/// assert!(columns.len() <= MOST && columns[0].epoch == 1 && columns[columns.len() - 1].epoch == 100);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// In the order of the scans. Never changed once there, so that copies of the evidence share them.
@@ -70,11 +100,27 @@ impl History {
     }
 
     /// The checkpoints that are kept, in the order of the scans.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::history::History;
+    /// # let mut history = History::default();
+    /// assert!(history.columns().is_empty());
+    /// history.add(1, 470, &[0.5], &[0.3], &[1.0]);
+    /// assert_eq!(history.columns().len(), 1);
+    /// ```
     pub fn columns(&self) -> &[Arc<Column>] {
         &self.columns
     }
 
     /// Takes in a checkpoint: p-value, loss in nats and margin (positive = fitted) of each training sample.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::history::History;
+    /// # let mut history = History::default();
+    /// // Two samples, of which the first is fitted.
+    /// history.add(1, 470, &[1.0, 0.01], &[0.3, 4.0], &[1.0, -1.0]);
+    /// assert_eq!([0, 1].map(|sample| history.of(sample)[0].fitted), [true, false]);
+    /// ```
     pub fn add(
         &mut self,
         epoch: u64,
@@ -101,6 +147,15 @@ impl History {
     }
 
     /// How a training sample fared, in the order of the scans.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::history::History;
+    /// # let mut history = History::default();
+    /// history.add(1, 470, &[1.0], &[0.3], &[-1.0]);
+    /// history.add(2, 940, &[1.0], &[0.1], &[1.0]);
+    /// let fitted: Vec<bool> = history.of(0).iter().map(|point| point.fitted).collect();
+    /// assert_eq!(fitted, [false, true]);
+    /// ```
     pub fn of(&self, sample: usize) -> Vec<Point> {
         let mut points = Vec::with_capacity(self.columns.len());
         for column in &self.columns {

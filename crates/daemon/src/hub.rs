@@ -12,6 +12,14 @@ use crate::results::Suspect;
 use crate::summary::Summary;
 
 /// What is known of a run.
+///
+/// ```
+/// use mirrorwatch_daemon::hub::RunView;
+///
+/// let view = RunView { updated: 1_700_000_000.0, ..RunView::default() };
+/// assert_eq!(view.last_sign(), Some(1_700_000_000.0));
+/// assert!(view.summary.is_none() && view.suspects.is_empty() && !view.finished);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct RunView {
     /// Summary of the last scan: the current count.
@@ -34,6 +42,12 @@ pub struct RunView {
 
 impl RunView {
     /// When the run last gave a sign of life, in Unix seconds; none when nothing is known yet.
+    ///
+    /// ```
+    /// use mirrorwatch_daemon::hub::RunView;
+    ///
+    /// assert_eq!(RunView::default().last_sign(), None);
+    /// ```
     pub fn last_sign(&self) -> Option<f64> {
         let scanned = self.summary.as_ref().map_or(0.0, |s| s.scanned_time);
         let last = self.updated.max(scanned);
@@ -62,6 +76,15 @@ impl RunView {
 }
 
 /// Shared state behind one lock, held only to copy in or out.
+///
+/// ```
+/// use mirrorwatch_daemon::hub::Hub;
+///
+/// let hub = Hub::default();
+/// hub.update_run("mnist", |view| view.finished = true);
+/// assert!(hub.shown_run("mnist").is_some_and(|view| view.finished));
+/// assert_eq!(hub.changes().count(), 1);
+/// ```
 pub struct Hub {
     state: Mutex<HubState>,
     changes: Changes,
@@ -88,6 +111,14 @@ impl Hub {
     /// A hub that no longer shows a run `expire_seconds` after its last sign of life, which is a
     /// checkpoint or a scan, whether it said that it has finished or not: a training that was
     /// killed never says so.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::new(3600.0);
+    /// hub.update_run("old", |view| view.updated = now() - 7200.0);
+    /// hub.update_run("new", |view| view.updated = now());
+    /// assert!(hub.shown_run("old").is_none() && hub.shown_run("new").is_some());
+    /// ```
     pub fn new(expire_seconds: f64) -> Self {
         let now = Instant::now();
         Self {
@@ -109,6 +140,15 @@ impl Hub {
     }
 
     /// Changes what is known of a run, which comes into being if need be.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// hub.update_run("mnist", |view| view.last_error = "no such file".into());
+    /// // What changes nothing is no news.
+    /// hub.update_run("mnist", |view| view.finished = false);
+    /// assert_eq!(hub.changes().count(), 1);
+    /// ```
     pub fn update_run(&self, run: &str, change: impl FnOnce(&mut RunView)) {
         let mut state = self.lock();
         let before = state.runs.get(run).cloned();
@@ -122,22 +162,51 @@ impl Hub {
     }
 
     /// Tells of every change of what is shown.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// hub.update_run("mnist", |_| ());
+    /// assert_eq!(hub.changes().count(), 1);
+    /// ```
     pub fn changes(&self) -> &Changes {
         &self.changes
     }
 
     /// What is known of one run, if there is one of that name that is worth showing.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// assert!(hub.shown_run("mnist").is_none());
+    /// hub.update_run("mnist", |_| ());
+    /// assert!(hub.shown_run("mnist").is_some());
+    /// ```
     pub fn shown_run(&self, run: &str) -> Option<RunView> {
         let view = self.lock().runs.get(run).cloned()?;
         view.is_shown(self.horizon()).then_some(view)
     }
 
     /// A copy of all runs by name.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::new(3600.0);
+    /// hub.update_run("old", |view| view.updated = 1.0);
+    /// assert_eq!((hub.runs().len(), hub.shown_runs().len()), (1, 0));
+    /// ```
     pub fn runs(&self) -> BTreeMap<String, RunView> {
         self.lock().runs.clone()
     }
 
     /// A copy of the runs that are still worth showing.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// hub.update_run("mnist", |_| ());
+    /// assert!(hub.shown_runs().contains_key("mnist"));
+    /// ```
     pub fn shown_runs(&self) -> BTreeMap<String, RunView> {
         let horizon = self.horizon();
         let mut runs = self.runs();
@@ -151,21 +220,49 @@ impl Hub {
     }
 
     /// Notes that the root directory was listed once.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// hub.set_listed();
+    /// assert!(hub.listed());
+    /// ```
     pub fn set_listed(&self) {
         self.lock().listed = true;
     }
 
     /// Whether the root directory was listed once: the daemon is ready.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// assert!(!Hub::default().listed());
+    /// ```
     pub fn listed(&self) -> bool {
         self.lock().listed
     }
 
     /// The watching loop is alive.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// hub.beat_watch();
+    /// assert!(hub.silence().0.as_secs() < 60);
+    /// ```
     pub fn beat_watch(&self) {
         self.lock().watch_beat = Instant::now();
     }
 
     /// The scanning loop is alive; `scanning` names what it works on.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// hub.beat_worker(Some("mnist/epoch 3".into()));
+    /// assert_eq!(hub.scanning().as_deref(), Some("mnist/epoch 3"));
+    /// hub.beat_worker(None);
+    /// assert_eq!((hub.scanning(), hub.changes().count()), (None, 2));
+    /// ```
     pub fn beat_worker(&self, scanning: Option<String>) {
         let mut state = self.lock();
         state.worker_beat = Instant::now();
@@ -178,11 +275,22 @@ impl Hub {
     }
 
     /// What is being scanned.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// assert_eq!(Hub::default().scanning(), None);
+    /// ```
     pub fn scanning(&self) -> Option<String> {
         self.lock().scanning.clone()
     }
 
     /// How long ago the watching and the scanning loop were last alive.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let (watch, worker) = Hub::default().silence();
+    /// assert!(watch.as_secs() < 60 && worker.as_secs() < 60);
+    /// ```
     pub fn silence(&self) -> (Duration, Duration) {
         let state = self.lock();
         (state.watch_beat.elapsed(), state.worker_beat.elapsed())
@@ -190,6 +298,12 @@ impl Hub {
 }
 
 /// Unix seconds now.
+///
+/// ```
+/// # use mirrorwatch_daemon::hub::{Hub, now};
+/// // After the end of 2023.
+/// assert!(now() > 1_704_000_000.0);
+/// ```
 pub fn now() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

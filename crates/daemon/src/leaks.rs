@@ -63,6 +63,21 @@ pub struct LeakArgs {
 }
 
 /// What was found at a checkpoint.
+///
+/// ```
+/// # use mirrorwatch_daemon::leaks::{LeakRecord, LeakedPair};
+/// # let pair = LeakedPair {
+/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0,
+/// #     probe_label: 1, train_label: 1,
+/// # };
+/// # let record = LeakRecord {
+/// #     schema: 1, epoch: 3, step: 471, weights_sha256: String::new(), probes: 500, samples: 200, threshold: 0.8,
+/// #     leaked_probes: 1, pairs: vec![pair],
+/// # };
+/// let json = serde_json::to_value(&record)?;
+/// assert_eq!((&json["leaked_probes"], &json["pairs"][0]["train"]), (&1.into(), &3.into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeakRecord {
     /// [`LEAKS_SCHEMA`] when it was written.
@@ -86,6 +101,20 @@ pub struct LeakRecord {
 }
 
 /// A probe sample and a training sample that are the same to the model.
+///
+/// ```
+/// # use mirrorwatch_daemon::leaks::{LeakRecord, LeakedPair};
+/// # let pair = LeakedPair {
+/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0,
+/// #     probe_label: 1, train_label: 1,
+/// # };
+/// # let record = LeakRecord {
+/// #     schema: 1, epoch: 3, step: 471, weights_sha256: String::new(), probes: 500, samples: 200, threshold: 0.8,
+/// #     leaked_probes: 1, pairs: vec![pair],
+/// # };
+/// let leaked = &record.pairs[0];
+/// assert!((leaked.probe, leaked.train) == (27, 3) && leaked.score >= record.threshold);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeakedPair {
     /// Position in the probe set.
@@ -113,6 +142,20 @@ pub struct LeakedPair {
 /// # Errors
 ///
 /// Unusable options, data or checkpoint, or a file that cannot be written.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+/// use clap::Parser;
+/// use mirrorwatch_daemon::leaks::{LeakArgs, run};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     args: LeakArgs,
+/// }
+/// // There is no such checkpoint.
+/// assert!(run(&Line, &Cli::parse_from(["my-sidecar", "runs/none"]).args).is_err());
+/// ```
 pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
     let config = args.scan.config::<T>()?;
     let labels = Labels::read(task)?;
@@ -153,6 +196,12 @@ pub fn run<T: Task>(task: &T, args: &LeakArgs) -> Result<bool, DaemonError> {
 }
 
 /// Where the sidecar keeps what it has found, in the directory of a run's results.
+///
+/// ```
+/// use mirrorwatch_daemon::leaks;
+///
+/// assert!(leaks::path("state/runs/mnist".as_ref()).ends_with("mnist/leaks.json"));
+/// ```
 pub fn path(results: &Path) -> PathBuf {
     results.join("leaks.json")
 }
@@ -162,6 +211,21 @@ pub fn path(results: &Path) -> PathBuf {
 /// # Errors
 ///
 /// Samples that cannot be read, or cancellation.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+/// use std::sync::atomic::AtomicBool;
+/// use mirrorwatch_influence::{Labels, SweepOptions, leaks::LeakOptions};
+///
+/// let device = mirrorwatch_daemon::backend::device("flex")?;
+/// let cancel = AtomicBool::new(false);
+/// let forward = SweepOptions { device: &device, batch_size: 500, progress: &|_| (), cancel: &cancel };
+/// let (model, labels) = (Line.model(&device), Labels::read(&Line)?);
+/// let probes = [0, 100, 499];
+/// let record = mirrorwatch_daemon::leaks::look(&Line, &model, &labels, &probes, &LeakOptions::default(), &forward)?;
+/// assert_eq!((record.probes, record.samples), (3, 200));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn look<T: Task>(
     task: &T,
     model: &T::Model,
@@ -195,12 +259,39 @@ pub fn look<T: Task>(
 /// # Errors
 ///
 /// A file that cannot be read, is none, or is of another version.
+///
+/// ```
+/// # use mirrorwatch_daemon::leaks::{LeakRecord, LeakedPair};
+/// # let pair = LeakedPair {
+/// #     probe: 27, train: 3, train_id: "3".into(), view: 0, score: 1.0, sketch: 1.0, step: 1.0,
+/// #     probe_label: 1, train_label: 1,
+/// # };
+/// # let record = LeakRecord {
+/// #     schema: 1, epoch: 3, step: 471, weights_sha256: String::new(), probes: 500, samples: 200, threshold: 0.8,
+/// #     leaked_probes: 1, pairs: vec![pair],
+/// # };
+/// use mirrorwatch_daemon::leaks;
+///
+/// # let directory = tempfile::tempdir()?;
+/// let path = leaks::path(directory.path());
+/// std::fs::write(&path, serde_json::to_string(&record)?)?;
+/// assert_eq!(leaks::read(&path)?, record);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read(path: &Path) -> Result<LeakRecord, DaemonError> {
     let schema = |record: &LeakRecord| record.schema;
     read_record(path, schema, LEAKS_SCHEMA, "look for leaks again")
 }
 
 /// `amount` of the probe samples, or all of them for 0, ascending.
+///
+/// ```
+/// use mirrorwatch_daemon::leaks::drawn;
+///
+/// assert_eq!(drawn(3, 0, 7), [0, 1, 2]);
+/// let some = drawn(1000, 10, 7);
+/// assert!(some.len() == 10 && some.is_sorted() && some == drawn(1000, 10, 7));
+/// ```
 pub fn drawn(probe: usize, amount: usize, seed: u64) -> Vec<usize> {
     if amount == 0 || amount >= probe {
         return (0..probe).collect();

@@ -24,6 +24,13 @@ pub const SKIP_REASONS: [&str; 4] = ["superseded", "missed", "vanished", "repeat
 pub const STAGES: [&str; 6] = ["manifest", "spool", "load", "scan", "account", "export"];
 
 /// How many series a run may have where labels come from data.
+///
+/// ```
+/// use mirrorwatch_daemon::metrics::Limits;
+///
+/// let all = Limits { class_pairs: 90, ..Limits::default() };
+/// assert_eq!((all.class_pairs, all.sources), (90, 50));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Pairs of given and suggested class, those with most suspects; 0 = not exported.
@@ -43,6 +50,15 @@ impl Default for Limits {
 }
 
 /// The daemon's counters and the registry they are exported from.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use mirrorwatch_daemon::{hub::Hub, metrics::Metrics};
+/// let metrics = Metrics::new(Arc::new(Hub::default()))?;
+/// metrics.seen.inc();
+/// assert!(metrics.render()?.contains("mirrorwatch_checkpoints_seen_total 1\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Metrics {
     registry: Registry,
     /// What describes runs. Gathered after the counters, so that a scrape which counts a scan also
@@ -72,6 +88,15 @@ impl Metrics {
     /// # Errors
     ///
     /// Prometheus' own words; only a clash of names, so a mistake in this file.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mirrorwatch_daemon::{hub::Hub, metrics::Metrics};
+    /// let metrics = Metrics::new(Arc::new(Hub::default()))?;
+    /// // What has not happened yet is there as 0.
+    /// assert!(metrics.render()?.contains("mirrorwatch_checkpoints_skipped_total{reason=\"missed\"} 0\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(hub: Arc<Hub>) -> Result<Self, prometheus::Error> {
         Self::with_limits(hub, Limits::default())
     }
@@ -81,6 +106,19 @@ impl Metrics {
     /// # Errors
     ///
     /// As [`new`](Metrics::new).
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// use std::sync::Arc;
+    /// use mirrorwatch_daemon::hub::Hub;
+    /// use mirrorwatch_daemon::metrics::{Limits, Metrics};
+    ///
+    /// let hub = Arc::new(Hub::default());
+    /// hub.update_run("mnist", |view| view.summary = Some(Arc::new(summary)));
+    /// let metrics = Metrics::with_limits(hub, Limits { class_pairs: 0, sources: 1 })?;
+    /// assert!(metrics.render()?.contains("source=\"ann\""));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_limits(hub: Arc<Hub>, limits: Limits) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
@@ -171,6 +209,15 @@ impl Metrics {
     }
 
     /// Counts a skipped checkpoint.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mirrorwatch_daemon::{hub::Hub, metrics::Metrics};
+    /// let metrics = Metrics::new(Arc::new(Hub::default()))?;
+    /// metrics.skip("superseded");
+    /// assert!(metrics.render()?.contains("mirrorwatch_checkpoints_skipped_total{reason=\"superseded\"} 1\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn skip(&self, reason: &str) {
         if let Ok(counter) = self.skipped.get_metric_with_label_values(&[reason]) {
             counter.inc();
@@ -178,6 +225,15 @@ impl Metrics {
     }
 
     /// Counts a failed checkpoint.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mirrorwatch_daemon::{hub::Hub, metrics::Metrics};
+    /// let metrics = Metrics::new(Arc::new(Hub::default()))?;
+    /// metrics.fail("load");
+    /// assert!(metrics.render()?.contains("mirrorwatch_checkpoint_failures_total{stage=\"load\"} 1\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fail(&self, stage: &str) {
         if let Ok(counter) = self.failures.get_metric_with_label_values(&[stage]) {
             counter.inc();
@@ -189,6 +245,14 @@ impl Metrics {
     /// # Errors
     ///
     /// Prometheus' own words; only a value that cannot be written, so a mistake in this file.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mirrorwatch_daemon::{hub::Hub, metrics::Metrics};
+    /// let metrics = Metrics::new(Arc::new(Hub::default()))?;
+    /// assert!(metrics.render()?.contains("# TYPE mirrorwatch_scan_duration_seconds histogram\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut bytes = Vec::new();
         let mut families = self.registry.gather();

@@ -13,6 +13,17 @@ use crate::sources::Sources;
 use crate::store::RunState;
 
 /// A source that went bad between two scanned checkpoints.
+///
+/// ```
+/// # use mirrorwatch_daemon::onset::{Moment, SourceOnset, compare, sentence};
+/// # let onset = SourceOnset {
+/// #     source: "vendor-b".into(), epoch: 5, step: 2350, since_epoch: 4, since_step: 1880,
+/// #     lost: 40, gained: 6, expected_lost: 7.5, p_value: 1e-7,
+/// # };
+/// let json = serde_json::to_value(&onset)?;
+/// assert_eq!((&json["source"], &json["lost"]), (&"vendor-b".into(), &40.into()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceOnset {
     /// The source, as the task names it.
@@ -39,6 +50,28 @@ pub struct SourceOnset {
 ///
 /// All but `comparisons` and `so_far` is empty where there is none, or where it was of a later time of
 /// training than this one.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+#[doc = include_str!("example_run.txt")]
+#[doc = include_str!("example_summary.txt")]
+/// # use mirrorwatch_daemon::onset::{Moment, Onset, compare};
+/// # use mirrorwatch_daemon::sources::Sources;
+/// # use mirrorwatch_daemon::store::RunState;
+/// # let mut state = RunState::new("", &[estimator], 200, 500);
+/// # state.evidence = evidence;
+/// # summary.onset = Onset::default();
+/// # state.summaries.push(summary);
+/// # let (sources, scored) = (Sources::read(&Line, 200), (0..200).collect::<Vec<usize>>());
+/// // At epoch 3 all but the last ten samples were fitted; at epoch 4 none of bob's is.
+/// let margins: Vec<f32> = (0..200).map(|i| if i < 100 { 1.0 } else { -1.0 }).collect();
+/// let now = Moment { epoch: 4, step: 628, margins: &margins };
+/// let found = compare(&state, now, &sources, &labels, &scored, 0.05)?;
+/// assert_eq!((found.comparisons, found.since_epoch, found.forgotten, found.learnt), (1, Some(3), Some(90), Some(0)));
+/// assert_eq!((found.flagged[0].source.as_str(), found.flagged[0].lost), ("bob", 90));
+/// assert_eq!(found.so_far, found.flagged);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Onset {
@@ -59,6 +92,25 @@ pub struct Onset {
 }
 
 /// The checkpoint that was just scanned.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+#[doc = include_str!("example_run.txt")]
+#[doc = include_str!("example_summary.txt")]
+/// # use mirrorwatch_daemon::onset::{Moment, Onset, compare};
+/// # use mirrorwatch_daemon::sources::Sources;
+/// # use mirrorwatch_daemon::store::RunState;
+/// # let mut state = RunState::new("", &[estimator], 200, 500);
+/// # state.evidence = evidence;
+/// # summary.onset = Onset::default();
+/// # state.summaries.push(summary);
+/// # let (sources, scored) = (Sources::read(&Line, 200), (0..200).collect::<Vec<usize>>());
+/// let margins = vec![1.0; 200];
+/// let now = Moment { epoch: 4, step: 628, margins: &margins };
+/// let found = compare(&state, now, &sources, &labels, &scored, 0.05)?;
+/// assert_eq!((found.forgotten, found.learnt), (Some(0), Some(10)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
     /// Its epoch.
@@ -77,6 +129,28 @@ pub struct Moment<'a> {
 /// # Errors
 ///
 /// An `alpha` that is not between 0 and 1.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+#[doc = include_str!("example_run.txt")]
+#[doc = include_str!("example_summary.txt")]
+/// # use mirrorwatch_daemon::onset::{Moment, Onset, compare};
+/// # use mirrorwatch_daemon::sources::Sources;
+/// # use mirrorwatch_daemon::store::RunState;
+/// # let mut state = RunState::new("", &[estimator], 200, 500);
+/// # state.evidence = evidence;
+/// # summary.onset = Onset::default();
+/// # state.summaries.push(summary);
+/// # let (sources, scored) = (Sources::read(&Line, 200), (0..200).collect::<Vec<usize>>());
+/// let margins = vec![-1.0; 200];
+/// // Everything is forgotten, by all sources alike: none of them went bad.
+/// let now = Moment { epoch: 4, step: 628, margins: &margins };
+/// assert!(compare(&state, now, &sources, &labels, &scored, 0.05)?.flagged.is_empty());
+/// // Of a time before the last scan.
+/// let earlier = Moment { epoch: 2, step: 314, margins: &margins };
+/// assert_eq!(compare(&state, earlier, &sources, &labels, &scored, 0.05)?.comparisons, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn compare(
     state: &RunState,
     now: Moment<'_>,
@@ -163,6 +237,15 @@ pub fn warn(run: &str, onset: &Onset) {
 }
 
 /// What happened, in one sentence a person can act on.
+///
+/// ```
+/// # use mirrorwatch_daemon::onset::{Moment, SourceOnset, compare, sentence};
+/// # let onset = SourceOnset {
+/// #     source: "vendor-b".into(), epoch: 5, step: 2350, since_epoch: 4, since_step: 1880,
+/// #     lost: 40, gained: 6, expected_lost: 7.5, p_value: 1e-7,
+/// # };
+/// assert!(sentence(&onset).starts_with("source vendor-b went bad between epoch 4 (step 1880) and epoch 5"));
+/// ```
 pub fn sentence(onset: &SourceOnset) -> String {
     format!(
         "source {} went bad between epoch {} (step {}) and epoch {} (step {}): {} of its samples that the model had fitted no longer are, {:.0} were to be expected, and only {} are newly fitted; look at what changed in its data",

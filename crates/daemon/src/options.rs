@@ -67,6 +67,21 @@ impl ScanOptions {
     /// # Errors
     ///
     /// An estimator or device that does not exist.
+    ///
+    /// ```
+    #[doc = include_str!("example_task.txt")]
+    /// # use clap::Parser;
+    /// # use mirrorwatch_daemon::ScanOptions;
+    /// # #[derive(Parser)]
+    /// # struct Cli {
+    /// #     #[command(flatten)]
+    /// #     args: ScanOptions,
+    /// # }
+    /// let options = Cli::parse_from(["my-sidecar", "--estimator", "margin", "--folds", "4"]).args;
+    /// let config = options.config::<Line>()?;
+    /// assert_eq!((config.estimators[0].to_string(), config.folds), ("margin:counterfactual".to_string(), 4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn config<T: Task>(&self) -> Result<ScanConfig, DaemonError> {
         let mut estimators = Vec::new();
         for name in &self.estimators {
@@ -85,6 +100,19 @@ impl ScanOptions {
     }
 
     /// The levels to count at.
+    ///
+    /// ```
+    /// # use clap::Parser;
+    /// # use mirrorwatch_daemon::ScanOptions;
+    /// # #[derive(Parser)]
+    /// # struct Cli {
+    /// #     #[command(flatten)]
+    /// #     args: ScanOptions,
+    /// # }
+    /// let levels = Cli::parse_from(["my-sidecar", "--fdr", "0.2"]).args.levels();
+    /// assert_eq!((levels.fdr, levels.alpha, levels.per_class), (0.2, 0.05, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn levels(&self) -> Levels {
         Levels {
             fdr: self.fdr,
@@ -247,6 +275,19 @@ pub struct WatchArgs {
 
 impl WatchArgs {
     /// Where evidence and results are kept.
+    ///
+    /// ```
+    /// # use clap::Parser;
+    /// # use mirrorwatch_daemon::WatchArgs;
+    /// # #[derive(Parser)]
+    /// # struct Cli {
+    /// #     #[command(flatten)]
+    /// #     args: WatchArgs,
+    /// # }
+    /// let args = Cli::parse_from(["my-sidecar", "--root", "trainings"]).args;
+    /// assert!(args.state().ends_with("trainings/.mirrorwatch"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn state(&self) -> PathBuf {
         self.state
             .clone()
@@ -258,6 +299,19 @@ impl WatchArgs {
     /// # Errors
     ///
     /// A name that cannot be a run's, the same one twice, or a pattern that recognises nothing.
+    ///
+    /// ```
+    /// # use clap::Parser;
+    /// # use mirrorwatch_daemon::WatchArgs;
+    /// # #[derive(Parser)]
+    /// # struct Cli {
+    /// #     #[command(flatten)]
+    /// #     args: WatchArgs,
+    /// # }
+    /// let args = Cli::parse_from(["my-sidecar", "--artifacts", "mnist=out/7"]).args;
+    /// assert_eq!(args.artifacts()?[0].run(), "mnist");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn artifacts(&self) -> Result<Vec<Artifacts>, DaemonError> {
         let mut all: Vec<Artifacts> = Vec::with_capacity(self.artifacts.len());
         for text in &self.artifacts {
@@ -278,6 +332,19 @@ impl WatchArgs {
     }
 
     /// How many series may have labels that come from data.
+    ///
+    /// ```
+    /// # use clap::Parser;
+    /// # use mirrorwatch_daemon::WatchArgs;
+    /// # #[derive(Parser)]
+    /// # struct Cli {
+    /// #     #[command(flatten)]
+    /// #     args: WatchArgs,
+    /// # }
+    /// let limits = Cli::parse_from(["my-sidecar", "--class-metrics", "20"]).args.limits();
+    /// assert_eq!((limits.class_pairs, limits.sources), (20, 50));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn limits(&self) -> Limits {
         Limits {
             class_pairs: self.class_metrics as usize,
@@ -286,6 +353,19 @@ impl WatchArgs {
     }
 
     /// How long to wait between two listings.
+    ///
+    /// ```
+    /// # use clap::Parser;
+    /// # use mirrorwatch_daemon::WatchArgs;
+    /// # #[derive(Parser)]
+    /// # struct Cli {
+    /// #     #[command(flatten)]
+    /// #     args: WatchArgs,
+    /// # }
+    /// let seconds = |more: &[&str]| Cli::parse_from([&["my-sidecar"], more].concat()).args.rescan().as_secs();
+    /// assert_eq!((seconds(&[]), seconds(&["--poll"])), (30, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rescan(&self) -> Duration {
         let seconds = if self.poll {
             self.rescan_seconds.min(2)
@@ -308,6 +388,13 @@ pub enum Reviewing {
 }
 
 /// How log lines are written.
+///
+/// ```
+/// use clap::ValueEnum;
+/// use mirrorwatch_daemon::LogFormat;
+///
+/// assert_eq!(LogFormat::from_str("json", false), Ok(LogFormat::Json));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.

@@ -10,6 +10,18 @@ use serde::{Deserialize, Serialize};
 use crate::account::{Account, Null};
 
 /// Why nobody is named.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::refusal::{REASONS, Run, refusal};
+///
+/// let found = account(&evidence, &labels, levels)?;
+/// let ignorant = Run { best_accuracy: 0.5, probe_noises: vec![0.0] };
+/// let refused = refusal(&found, &labels, &ignorant, &[]).ok_or("none")?;
+/// assert_eq!(refused.reason, REASONS[0]);
+/// assert!(refused.message.starts_with("the model is right on 50.0 % of the probe, which guessing explains"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// A short label that never changes, one of [`REASONS`].
@@ -35,6 +47,15 @@ const PROBE_NOISE: f64 = 0.01;
 const SHOWN: usize = 5;
 
 /// What the scans of a run have said of the model and of the probe.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::refusal::Run;
+///
+/// let run = Run::new(&scan).and(0.97, 0.0);
+/// assert_eq!(run, Run { best_accuracy: 0.97, probe_noises: vec![0.0, 0.0] });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// The best probe accuracy of the scanned checkpoints.
@@ -45,6 +66,15 @@ pub struct Run {
 
 impl Run {
     /// A run of which one checkpoint is scanned.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// use mirrorwatch_daemon::refusal::Run;
+    ///
+    /// let run = Run::new(&scan);
+    /// assert_eq!((run.probe_noises.len(), run.best_accuracy), (1, scan.probe_accuracy));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(scan: &Scan) -> Self {
         Self {
             best_accuracy: scan.probe_accuracy,
@@ -53,6 +83,14 @@ impl Run {
     }
 
     /// With another scanned checkpoint.
+    ///
+    /// ```
+    /// use mirrorwatch_daemon::refusal::Run;
+    ///
+    /// let run = Run { best_accuracy: 0.9, probe_noises: vec![0.02] };
+    /// let longer = Run { best_accuracy: 0.9, probe_noises: vec![0.02, 0.01] };
+    /// assert_eq!(run.and(0.8, 0.01), longer);
+    /// ```
     #[must_use]
     pub fn and(mut self, probe_accuracy: f64, probe_noise: f64) -> Self {
         self.best_accuracy = self.best_accuracy.max(probe_accuracy);
@@ -73,11 +111,33 @@ impl Run {
 }
 
 /// Lower bound on the probe's label noise by one scan.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::refusal::probe_noise;
+///
+/// let mut scan = scan;
+/// scan.estimates[0].probe_noise = 0.03;
+/// assert_eq!(probe_noise(&scan), 0.03);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn probe_noise(scan: &Scan) -> f64 {
     scan.estimates.first().map_or(0.0, |e| e.probe_noise)
 }
 
 /// Looks for a reason not to count. `probe_scores`: one per probe sample, larger = more suspicious.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::refusal::{Run, refusal};
+///
+/// let found = account(&evidence, &labels, levels)?;
+/// assert_eq!(refusal(&found, &labels, &Run::new(&scan), &[]), None);
+/// let noisy = Run { probe_noises: vec![0.05], ..Run::new(&scan) };
+/// let refused = refusal(&found, &labels, &noisy, &[0.1, 0.9]);
+/// assert!(refused.is_some_and(|r| r.reason == "probe-noisy" && r.message.contains("its samples 1, 0")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn refusal(
     account: &Account,
     labels: &Labels,

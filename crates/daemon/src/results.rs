@@ -14,6 +14,13 @@ use crate::history::{History, Point};
 use crate::summary::Summary;
 
 /// One suspect, as a line of the CSV and JSON-lines files.
+///
+/// ```
+/// use mirrorwatch_daemon::results::Suspect;
+///
+/// let suspect = Suspect { index: 7, given: 3, suggested: 5, p_value: 1e-3, ..Suspect::default() };
+/// assert_eq!(suspect.suggestion(), Some(5));
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Suspect {
     /// The sample's name, from the task.
@@ -42,6 +49,13 @@ pub struct Suspect {
 
 impl Suspect {
     /// The label it should most likely carry; none for a task without classes.
+    ///
+    /// ```
+    /// use mirrorwatch_daemon::results::Suspect;
+    ///
+    /// // Without classes, label and suggestion are 0.
+    /// assert_eq!(Suspect::default().suggestion(), None);
+    /// ```
     pub fn suggestion(&self) -> Option<usize> {
         let suggested = self.suggested as usize;
         (suggested != self.given).then_some(suggested)
@@ -49,6 +63,15 @@ impl Suspect {
 }
 
 /// One line of the JSON-lines file: a suspect, and how it fared at the checkpoints so far.
+///
+/// ```
+/// use mirrorwatch_daemon::results::{Suspect, SuspectLine};
+///
+/// let line = SuspectLine { suspect: Suspect { index: 7, ..Suspect::default() }, history: Vec::new() };
+/// let json = serde_json::to_value(&line)?;
+/// assert_eq!((&json["index"], &json["history"]), (&7.into(), &serde_json::json!([])));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SuspectLine {
     /// The suspect, with the columns of the CSV file.
@@ -59,6 +82,17 @@ pub struct SuspectLine {
 }
 
 /// What every sample scored, for those who want to look closer (`--write-scores`).
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// let found = account(&evidence, &labels, levels)?;
+/// let scores = mirrorwatch_daemon::results::scores(&labels, &evidence, &found);
+/// let wrong = &scores[195];
+/// assert_eq!((wrong.index, wrong.given, wrong.suggested, wrong.flagged), (195, 1, 0, true));
+/// assert_eq!((wrong.loss, wrong.mean_loss, wrong.mean_margin), (9.0, 9.0, -1.0));
+/// assert!(wrong.score > scores[0].score && wrong.p_value < 0.01 && wrong.wrong_probability > 0.9);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SampleScore {
     /// Position in the training set.
@@ -84,6 +118,17 @@ pub struct SampleScore {
 }
 
 /// The suspects of a scan, most suspicious first.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+#[doc = include_str!("example_run.txt")]
+/// let found = account(&evidence, &labels, levels)?;
+/// let suspects = mirrorwatch_daemon::results::suspects(&Line, &labels, &evidence, &found);
+/// assert_eq!(suspects.len(), found.suspects);
+/// assert_eq!((suspects[0].index, suspects[0].id.as_str()), (190, "190"));
+/// assert_eq!(suspects[0].source.as_deref(), Some("bob"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn suspects<T: Task>(
     task: &T,
     labels: &Labels,
@@ -115,6 +160,13 @@ pub fn suspects<T: Task>(
 }
 
 /// Where the files of one scan are.
+///
+/// ```
+/// use mirrorwatch_daemon::results::Paths;
+///
+/// let paths = Paths::new("state/runs/mnist".as_ref(), 3, 471);
+/// assert!(paths.summary().ends_with("scans/epoch-000003-step-0000000471.json"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Paths {
     directory: PathBuf,
@@ -123,6 +175,13 @@ pub struct Paths {
 
 impl Paths {
     /// The files of the scan of `epoch` and `step` below a run's result directory.
+    ///
+    /// ```
+    /// use mirrorwatch_daemon::results::Paths;
+    ///
+    /// let paths = Paths::new("state/runs/mnist".as_ref(), 3, 471);
+    /// assert!(paths.summary().starts_with("state/runs/mnist/scans"));
+    /// ```
     pub fn new(run_directory: &Path, epoch: u64, step: u64) -> Self {
         Self {
             directory: run_directory.join("scans"),
@@ -131,21 +190,41 @@ impl Paths {
     }
 
     /// The summary.
+    ///
+    /// ```
+    /// # let paths = mirrorwatch_daemon::results::Paths::new("state/runs/mnist".as_ref(), 3, 471);
+    /// assert_eq!(paths.summary().extension(), Some("json".as_ref()));
+    /// ```
     pub fn summary(&self) -> PathBuf {
         self.directory.join(format!("{}.json", self.stem))
     }
 
     /// The suspects as CSV.
+    ///
+    /// ```
+    /// # let paths = mirrorwatch_daemon::results::Paths::new("state/runs/mnist".as_ref(), 3, 471);
+    /// assert!(paths.suspects_csv().to_string_lossy().ends_with("-0000000471.suspects.csv"));
+    /// ```
     pub fn suspects_csv(&self) -> PathBuf {
         self.directory.join(format!("{}.suspects.csv", self.stem))
     }
 
     /// The suspects as JSON lines.
+    ///
+    /// ```
+    /// # let paths = mirrorwatch_daemon::results::Paths::new("state/runs/mnist".as_ref(), 3, 471);
+    /// assert!(paths.suspects_jsonl().to_string_lossy().ends_with("-0000000471.suspects.jsonl"));
+    /// ```
     pub fn suspects_jsonl(&self) -> PathBuf {
         self.directory.join(format!("{}.suspects.jsonl", self.stem))
     }
 
     /// The scores of all samples as CSV.
+    ///
+    /// ```
+    /// # let paths = mirrorwatch_daemon::results::Paths::new("state/runs/mnist".as_ref(), 3, 471);
+    /// assert!(paths.scores_csv().to_string_lossy().ends_with("-0000000471.scores.csv"));
+    /// ```
     pub fn scores_csv(&self) -> PathBuf {
         self.directory.join(format!("{}.scores.csv", self.stem))
     }
@@ -156,6 +235,20 @@ impl Paths {
 /// # Errors
 ///
 /// A file cannot be written.
+///
+/// ```
+#[doc = include_str!("example_summary.txt")]
+/// use mirrorwatch_daemon::history::History;
+/// use mirrorwatch_daemon::results::{Paths, Suspect, read_suspects, write};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let paths = Paths::new(directory.path(), summary.epoch, summary.step);
+/// let suspects = [Suspect { index: 7, ..Suspect::default() }];
+/// write(&paths, &summary, &suspects, &History::default(), None)?;
+/// assert_eq!(read_suspects(&paths)?, suspects);
+/// assert!(paths.summary().exists() && !paths.scores_csv().exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write(
     paths: &Paths,
     summary: &Summary,
@@ -190,6 +283,17 @@ pub fn write(
 /// # Errors
 ///
 /// The file cannot be written.
+///
+/// ```
+/// use mirrorwatch_daemon::results::{Suspect, write_suspects};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("suspects.csv");
+/// write_suspects(&path, &[Suspect { id: "cat-7".into(), index: 7, ..Suspect::default() }])?;
+/// let text = std::fs::read_to_string(&path)?;
+/// assert!(text.starts_with("id,index,given,suggested,") && text.contains("\ncat-7,7,0,0,"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_suspects(path: &Path, suspects: &[Suspect]) -> Result<(), DaemonError> {
     Ok(write_atomic(path, &csv_bytes(suspects, path)?)?)
 }
@@ -199,6 +303,15 @@ pub fn write_suspects(path: &Path, suspects: &[Suspect]) -> Result<(), DaemonErr
 /// # Errors
 ///
 /// A file that cannot be read or is no list of suspects.
+///
+/// ```
+/// use mirrorwatch_daemon::results::{Paths, read_suspects};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let none = read_suspects(&Paths::new(directory.path(), 3, 471));
+/// assert!(none.is_err_and(|error| error.to_string().contains("suspects.jsonl")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_suspects(paths: &Paths) -> Result<Vec<Suspect>, DaemonError> {
     let path = paths.suspects_jsonl();
     let failed = |message: String| DaemonError::Read {
@@ -242,6 +355,14 @@ pub(crate) fn read_record<R: DeserializeOwned>(
 }
 
 /// The scores of all samples.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// let found = account(&evidence, &labels, levels)?;
+/// let scores = mirrorwatch_daemon::results::scores(&labels, &evidence, &found);
+/// assert_eq!(scores.iter().filter(|score| score.flagged).count(), found.suspects);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<SampleScore> {
     let Some(channel) = evidence.channels.first() else {
         return Vec::new();

@@ -7,6 +7,19 @@ use crate::account::Account;
 use crate::summary::SourceCount;
 
 /// The source of each training sample, read from the task once.
+///
+/// ```
+#[doc = include_str!("example_task.txt")]
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::sources::Sources;
+///
+/// let found = account(&evidence, &labels, levels)?;
+/// let counts = Sources::read(&Line, 200).count(&labels, &found, 0.05)?;
+/// // All wrong labels are bob's.
+/// assert_eq!((counts[0].source.as_str(), counts[0].samples), ("bob", 100));
+/// assert!(counts[0].suspects > counts[1].suspects);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
     names: Vec<String>,
@@ -16,6 +29,13 @@ pub struct Sources {
 
 impl Sources {
     /// Asks `task` for the source of each of its `samples` training samples.
+    ///
+    /// ```
+    #[doc = include_str!("example_task.txt")]
+    /// use mirrorwatch_daemon::sources::Sources;
+    ///
+    /// assert_ne!(Sources::read(&Line, 200), Sources::read(&Line, 100));
+    /// ```
     pub fn read<T: Task>(task: &T, samples: usize) -> Self {
         let mut numbers = std::collections::HashMap::new();
         let mut sources = Self::default();
@@ -50,6 +70,17 @@ impl Sources {
     /// # Errors
     ///
     /// An `alpha` that is not between 0 and 1.
+    ///
+    /// ```
+    #[doc = include_str!("example_task.txt")]
+    #[doc = include_str!("example_run.txt")]
+    /// use mirrorwatch_daemon::sources::Sources;
+    ///
+    /// let found = account(&evidence, &labels, levels)?;
+    /// let counts = Sources::read(&Line, 200).count(&labels, &found, 0.05)?;
+    /// assert_eq!(counts.iter().map(|count| count.suspects).sum::<usize>(), found.suspects);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn count(
         &self,
         labels: &Labels,

@@ -20,6 +20,14 @@ const VERSION: u32 = 5;
 const MAGIC: &[u8; 8] = b"MWSTATE5";
 
 /// What became of a checkpoint.
+///
+/// ```
+/// use mirrorwatch_daemon::store::Outcome;
+///
+/// let skipped = Outcome::Skipped("superseded".into());
+/// assert_eq!(serde_json::to_string(&skipped)?, r#"{"skipped":"superseded"}"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -32,6 +40,19 @@ pub enum Outcome {
 }
 
 /// One checkpoint that is done with.
+///
+/// ```
+/// # use mirrorwatch_checkpoint::Key;
+/// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+/// # use mirrorwatch_influence::Estimator;
+/// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+/// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+/// let mut state = RunState::new("", &[estimator], 3, 2);
+/// let outcome = Outcome::Failed("load".into(), "another architecture".into());
+/// state.ledger.push(Entry { key: key.clone(), instance: "7f".into(), sequence: 1, outcome });
+/// // It is not tried again.
+/// assert!(state.knows(&key));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Which checkpoint.
@@ -45,6 +66,20 @@ pub struct Entry {
 }
 
 /// Everything that is known of a run.
+///
+/// ```
+/// # use mirrorwatch_checkpoint::Key;
+/// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+/// # use mirrorwatch_influence::Estimator;
+/// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+/// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("state");
+/// let state = RunState::new("of labels and settings", &[estimator], 3, 2);
+/// state.save(&path)?;
+/// assert_eq!(RunState::load(&path)?, Some(state));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
     /// What the evidence was computed from; other data or settings start afresh.
@@ -82,6 +117,17 @@ struct ChannelHeader {
 
 impl RunState {
     /// An empty state.
+    ///
+    /// ```
+    /// # use mirrorwatch_checkpoint::Key;
+    /// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+    /// # use mirrorwatch_influence::Estimator;
+    /// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+    /// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+    /// let state = RunState::new("", &[estimator], 3, 2);
+    /// assert!(state.ledger.is_empty() && state.summaries.is_empty());
+    /// assert_eq!(state.evidence.mean_loss.len(), 3);
+    /// ```
     pub fn new(fingerprint: &str, estimators: &[Estimator], train: usize, probe: usize) -> Self {
         Self {
             fingerprint: fingerprint.to_string(),
@@ -92,6 +138,18 @@ impl RunState {
     }
 
     /// Whether a checkpoint is done with.
+    ///
+    /// ```
+    /// # use mirrorwatch_checkpoint::Key;
+    /// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+    /// # use mirrorwatch_influence::Estimator;
+    /// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+    /// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+    /// let mut state = RunState::new("", &[estimator], 3, 2);
+    /// assert!(!state.knows(&key));
+    /// state.ledger.push(Entry { key: key.clone(), instance: "7f".into(), sequence: 1, outcome: Outcome::Scanned });
+    /// assert!(state.knows(&key));
+    /// ```
     pub fn knows(&self, key: &Key) -> bool {
         self.ledger.iter().any(|entry| entry.key == *key)
     }
@@ -101,6 +159,19 @@ impl RunState {
     /// # Errors
     ///
     /// The file cannot be written.
+    ///
+    /// ```
+    /// # use mirrorwatch_checkpoint::Key;
+    /// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+    /// # use mirrorwatch_influence::Estimator;
+    /// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+    /// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("state");
+    /// RunState::new("", &[estimator], 3, 2).save(&path)?;
+    /// assert!(path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn save(&self, path: &Path) -> Result<(), DaemonError> {
         let bytes = self.to_bytes().map_err(|error| DaemonError::State {
             path: path.to_path_buf(),
@@ -115,6 +186,23 @@ impl RunState {
     /// # Errors
     ///
     /// The file cannot be read or does not verify.
+    ///
+    /// ```
+    /// # use mirrorwatch_checkpoint::Key;
+    /// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+    /// # use mirrorwatch_influence::Estimator;
+    /// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+    /// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+    /// # let directory = tempfile::tempdir()?;
+    /// let path = directory.path().join("state");
+    /// assert_eq!(RunState::load(&path)?, None);
+    /// RunState::new("", &[estimator], 3, 2).save(&path)?;
+    /// let mut bytes = std::fs::read(&path)?;
+    /// bytes[100] ^= 1;
+    /// std::fs::write(&path, bytes)?;
+    /// assert!(RunState::load(&path).is_err_and(|error| error.to_string().ends_with("it is damaged")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load(path: &Path) -> Result<Option<Self>, DaemonError> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -255,6 +343,15 @@ impl RunState {
 /// # Errors
 ///
 /// The file cannot be renamed.
+///
+/// ```
+/// # let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("state.bin");
+/// std::fs::write(&path, "of another version")?;
+/// let aside = mirrorwatch_daemon::store::set_aside(&path)?;
+/// assert!(aside.ends_with("state.unused-1") && aside.exists() && !path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
     for n in 1.. {
         let aside = path.with_extension(format!("unused-{n}"));

@@ -9,6 +9,13 @@ use crate::onset::Onset;
 use crate::refusal::Refusal;
 
 /// How many samples with one given label look like another class.
+///
+/// ```
+#[doc = include_str!("example_summary.txt")]
+/// let pair = &summary.class_pairs[0];
+/// assert_eq!((pair.given_name.as_str(), pair.suggested_name.as_str(), pair.suspects), ("cat", "dog", 9));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassPair {
     /// Given label.
@@ -24,6 +31,13 @@ pub struct ClassPair {
 }
 
 /// How many samples from one source are suspicious.
+///
+/// ```
+#[doc = include_str!("example_summary.txt")]
+/// let source = &summary.sources[0];
+/// assert!(source.flagged && source.suspects as f64 > source.expected_suspects);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SourceCount {
     /// The source, as the task names it.
@@ -41,6 +55,14 @@ pub struct SourceCount {
 }
 
 /// What one scan found. Ratios are shares of `scored_samples`; times are Unix seconds.
+///
+/// ```
+#[doc = include_str!("example_summary.txt")]
+/// // As it lies in `scans/epoch-000003-step-0000000471.json`.
+/// let json = serde_json::to_string(&summary)?;
+/// assert_eq!(serde_json::from_str::<Summary>(&json)?, summary);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Version of this layout.
@@ -141,6 +163,14 @@ pub const SUMMARY_SCHEMA: u32 = 1;
 
 impl Summary {
     /// Drops what only the last summary of a run is asked for and may be long.
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// summary.forget_lists();
+    /// assert!(summary.class_pairs.is_empty() && summary.sources.is_empty());
+    /// assert_eq!(summary.suspects, 50);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn forget_lists(&mut self) {
         self.class_pairs = Vec::new();
         self.sources = Vec::new();
@@ -151,6 +181,14 @@ impl Summary {
 
     /// The share of canaries that was found: recall, measured. None without canaries or when nobody is
     /// named for another reason.
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// assert_eq!(summary.canary_recall(), Some(0.75));
+    /// summary.canaries = 0;
+    /// assert_eq!(summary.canary_recall(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn canary_recall(&self) -> Option<f64> {
         (self.canaries > 0 && self.refusal.is_none())
             .then(|| self.canaries_found as f64 / self.canaries as f64)
@@ -158,6 +196,13 @@ impl Summary {
 
     /// The share of suspects that is wrong, as far as canaries tell: recall times the estimated number
     /// of wrong labels, over the suspects. None without canaries or suspects.
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// // Three quarters of about 60 wrong labels are found, among 50 suspects.
+    /// assert!(summary.canary_precision().is_some_and(|share| (share - 0.9).abs() < 1e-9));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn canary_precision(&self) -> Option<f64> {
         let recall = self.canary_recall()?;
         let wrong = self.noise_ratio_estimate * self.scored_samples as f64;
@@ -165,6 +210,12 @@ impl Summary {
     }
 
     /// The count with its guarantee, in one sentence a person can act on.
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// assert!(summary.sentence().starts_with("50 of 1000 labels are suspicious"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sentence(&self) -> String {
         if let Some(refusal) = &self.refusal {
             return format!("no count: {}", refusal.message);

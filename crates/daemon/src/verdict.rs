@@ -6,6 +6,13 @@ use mirrorwatch_stats::ranking::fuse;
 use serde::{Deserialize, Serialize};
 
 /// What comes of the second look at a suspect.
+///
+/// ```
+/// use mirrorwatch_daemon::verdict::Verdict;
+///
+/// assert_eq!(serde_json::to_string(&Verdict::Undecided)?, r#""undecided""#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -19,6 +26,10 @@ pub enum Verdict {
 
 impl Verdict {
     /// Its name in files and on pages.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_daemon::verdict::Verdict::Cleared.name(), "cleared");
+    /// ```
     pub fn name(self) -> &'static str {
         match self {
             Verdict::Confirmed => "confirmed",
@@ -39,6 +50,17 @@ const CLEARED: f64 = 0.5;
 const DOUBTFUL: f32 = 0.5;
 
 /// The verdict on a suspect, and the figure behind it.
+///
+/// ```
+/// # use mirrorwatch_daemon::verdict::{Verdict, score, verdicts};
+/// # use mirrorwatch_influence::exact::{Confirmation, StageTwo};
+/// let of = |support: f64| StageTwo { support, ..StageTwo::default() };
+/// let null = (0..99).map(|i| of(0.5 + f64::from(i) / 200.0)).collect();
+/// let confirmation = Confirmation { suspects: vec![of(-0.9), of(0.99)], null, checkpoints: 1 };
+/// let found = verdicts(&confirmation, (&[3.0, 2.0], &[0.9, 0.2]));
+/// assert_eq!(found.suspects[0].verdict, Verdict::Confirmed);
+/// assert_eq!(found.suspects[0].p_value, Some(0.01));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Found {
     /// The verdict.
@@ -48,6 +70,17 @@ pub struct Found {
 }
 
 /// The verdicts on all suspects.
+///
+/// ```
+/// # use mirrorwatch_daemon::verdict::{Verdict, score, verdicts};
+/// # use mirrorwatch_influence::exact::{Confirmation, StageTwo};
+/// let of = |support: f64| StageTwo { support, ..StageTwo::default() };
+/// let null = (0..99).map(|i| of(0.5 + f64::from(i) / 200.0)).collect();
+/// let confirmation = Confirmation { suspects: vec![of(-0.9), of(0.99)], null, checkpoints: 1 };
+/// let found = verdicts(&confirmation, (&[3.0, 2.0], &[0.9, 0.2]));
+/// assert_eq!(found.scores, [0.9, -0.99]);
+/// assert!(found.fused[0] > found.fused[1] && found.suspects.len() == 2);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdicts {
     /// In the order of the suspects.
@@ -62,12 +95,31 @@ pub struct Verdicts {
 ///
 /// Within suspects, where stage one has used up what the mean of the probe says (TracIn, influence functions:
 /// AUROC .6 to .8 between right and wrong ones), the nearest few probe samples still say something new (.85).
+///
+/// ```
+/// use mirrorwatch_influence::exact::StageTwo;
+///
+/// let supported = StageTwo { support: 0.75, ..StageTwo::default() };
+/// assert_eq!(mirrorwatch_daemon::verdict::score(&supported), -0.75);
+/// ```
 pub fn score(found: &StageTwo) -> f32 {
     -found.support as f32
 }
 
 /// Verdicts by where a suspect's score lies among those of null samples. Of the first stage it takes the suspects' scores
 /// and their chances of being wrong.
+///
+/// ```
+/// # use mirrorwatch_daemon::verdict::{Verdict, score, verdicts};
+/// # use mirrorwatch_influence::exact::{Confirmation, StageTwo};
+/// let of = |support: f64| StageTwo { support, ..StageTwo::default() };
+/// let null = (0..99).map(|i| of(0.5 + f64::from(i) / 200.0)).collect();
+/// let confirmation = Confirmation { suspects: vec![of(-0.9), of(0.99)], null, checkpoints: 1 };
+/// let found = verdicts(&confirmation, (&[3.0, 2.0], &[0.9, 0.2]));
+/// // No clean sample has as little support as the first; the second has as much as the best.
+/// let [first, second] = [0, 1].map(|place: usize| found.suspects[place].verdict);
+/// assert_eq!((first, second), (Verdict::Confirmed, Verdict::Cleared));
+/// ```
 pub fn verdicts(confirmation: &Confirmation, (stage_one, chances): (&[f32], &[f32])) -> Verdicts {
     let scores: Vec<f32> = confirmation.suspects.iter().map(score).collect();
     let null: Vec<f32> = confirmation.null.iter().map(score).collect();

@@ -31,6 +31,21 @@ pub struct Published<C> {
 
 impl<C> Published<C> {
     /// Publishes what `inner` saves.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// # use burn::module::Module;
+    /// # use burn::train::checkpoint::{Checkpointer, FileCheckpointer};
+    /// # use mirrorwatch_hook::Published;
+    /// let hook = Hook::new(root.join("runs"), "mnist-7");
+    /// let models = Published::new(&hook, FileCheckpointer::new(root.join("artifacts"), "model"));
+    /// // What Burn's learner does at the end of an epoch.
+    /// models.save(3, model.into_record())?;
+    /// assert!(hook.finish());
+    /// assert!(root.join("artifacts/model-3.bpk").exists());
+    /// assert_eq!(hook.stats().published, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(hook: &Hook, inner: C) -> Self {
         hook.start();
         Self {

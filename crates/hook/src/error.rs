@@ -3,6 +3,16 @@
 use mirrorwatch_checkpoint::CheckpointError;
 
 /// Why a checkpoint was not published, or why publishing could not start.
+///
+/// ```
+/// use mirrorwatch_hook::{Hook, HookError};
+///
+/// # let root = tempfile::tempdir()?;
+/// let refused = Hook::try_new(root.path(), "").err();
+/// assert!(matches!(&refused, Some(HookError::Open(_))));
+/// assert!(refused.is_some_and(|e| e.to_string().starts_with("cannot open the run directory: ")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {

@@ -1,5 +1,7 @@
 //! The hook itself: what a training loop holds on to.
 
+mod options;
+
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,13 +34,14 @@ pub const DROP_LIMIT: Duration = Duration::from_secs(10);
 /// ```
 /// use mirrorwatch_hook::Hook;
 ///
-/// # let root = tempfile::tempdir().unwrap();
+/// # let root = tempfile::tempdir()?;
 /// # let root = root.path();
 /// let hook = Hook::new(root, "mnist-7")
 ///     .every_steps(200)
 ///     .keep(3)
 ///     .tag("lr", "1e-3");
 /// assert_eq!(hook.stats().published, 0);
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone)]
 pub struct Hook {
@@ -57,6 +60,15 @@ impl Hook {
     ///
     /// * `root` - The directory that the sidecar watches.
     /// * `run_name` - Up to 128 letters, digits, dots, dashes and underscores.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// assert!(!root.join("mnist").exists());
+    /// hook.on_epoch_end(1, 470, None, &model);
+    /// assert!(hook.finish() && root.join("mnist/run.json").exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(root: impl AsRef<Path>, run_name: impl Into<String>) -> Self {
         let inner = Inner::new(root.as_ref().to_path_buf(), run_name.into());
         Self {
@@ -69,93 +81,33 @@ impl Hook {
     /// # Errors
     ///
     /// [`HookError::Open`] when the run cannot be created, for its name or for its place.
+    ///
+    /// ```
+    /// # use mirrorwatch_hook::{Hook, HookError};
+    /// # let root = tempfile::tempdir()?;
+    /// let hook = Hook::try_new(root.path(), "mnist")?;
+    /// assert!(root.path().join("mnist").exists());
+    /// assert!(matches!(Hook::try_new(root.path(), "../mnist"), Err(HookError::Open(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_new(root: impl AsRef<Path>, run_name: impl Into<String>) -> Result<Self, HookError> {
         let hook = Self::new(root, run_name);
         hook.inner.settings().create()?;
         Ok(hook)
     }
 
-    /// Publishes every `steps` optimizer steps too, not only at the end of each epoch. 0 turns that
-    /// off again.
-    #[must_use]
-    pub fn every_steps(self, steps: usize) -> Self {
-        self.inner.triggers.every_steps(steps);
-        self
-    }
-
-    /// Publishes after an optimizer step when this long has passed since the last checkpoint, too. Zero turns that
-    /// off again.
-    #[must_use]
-    pub fn every(self, period: Duration) -> Self {
-        self.inner.triggers.every(period);
-        self
-    }
-
-    /// Publishes the end of an epoch only if its validation loss is the best so far. Checkpoints of steps are not
-    /// affected, nor are epochs without a validation loss. Takes effect if called before training starts.
-    ///
-    /// The validation loss comes from the training's own validation, or from
-    /// [`valid_loss`](Hook::valid_loss) in a hand-written loop. It is looked at on the writer thread; the training waits
-    /// for nothing. Epochs that are held back are counted in [`Stats::held_back`].
-    #[must_use]
-    pub fn on_improvement(self) -> Self {
-        self.inner.settings().on_improvement = true;
-        self
-    }
-
-    /// Publishes at the next optimizer step when the process gets `SIGUSR1` (`kill -USR1 PID`).
-    ///
-    /// A file does the same without a signal: `touch ROOT/RUN/publish`, looked for once a second, and
-    /// [`request`](Hook::request) from the training's own code. Nothing happens if the handler cannot be installed, but
-    /// for a warning.
-    #[cfg(unix)]
-    #[must_use]
-    pub fn on_signal(self) -> Self {
-        let flag = Arc::clone(&self.inner.triggers.requested);
-        if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGUSR1, flag) {
-            tracing::warn!("cannot listen for SIGUSR1, ask for checkpoints by a file: {error}");
-        }
-        self
-    }
-
     /// Asks for a checkpoint at the next optimizer step. Can be called from any thread.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.request();
+    /// (1..=5).for_each(|step| hook.on_step(1, step, None, &model));
+    /// assert_eq!(hook.stats().snapshots, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn request(&self) {
         self.inner.triggers.requested.store(true, Ordering::Relaxed);
-    }
-
-    /// Keeps the time that the writer thread works to this share of the training's, between 0 and 1: checkpoints of
-    /// steps that would exceed it are left out and counted in [`Stats::held_back`]. Ends of epochs and requests are
-    /// always taken. The training thread never waits for the writer anyway; this is for the cores and the disk they
-    /// share.
-    #[must_use]
-    pub fn within(self, share: f64) -> Self {
-        self.inner.triggers.within(share);
-        self
-    }
-
-    /// Keeps the run's checkpoints to this many bytes on disk: fewer are kept, at least 1. Where there is room for one
-    /// only, a second is there while it is written; a checkpoint that is larger by itself is not published. Takes
-    /// effect if called before training starts.
-    #[must_use]
-    pub fn within_disk(self, bytes: u64) -> Self {
-        self.inner.settings().disk = Some(bytes);
-        self
-    }
-
-    /// Keeps the newest `checkpoints` checkpoints of the run, at least 1. Takes effect if called
-    /// before training starts.
-    #[must_use]
-    pub fn keep(self, checkpoints: usize) -> Self {
-        self.inner.settings().keep = checkpoints;
-        self
-    }
-
-    /// Adds a tag to every manifest. Takes effect if called before training starts.
-    #[must_use]
-    pub fn tag(self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        let (key, value) = (key.into(), value.into());
-        self.inner.settings().tags.insert(key, value);
-        self
     }
 
     /// To be called after each optimizer step of a hand-written loop. Publishes a checkpoint when
@@ -169,6 +121,16 @@ impl Hook {
     ///   checkpoint before it, or since the epoch began when that is later. Reading the loss off the
     ///   device only for this is not worth it: pass `None`.
     /// * `model` - The model after the step. It is read, never changed.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist").every_steps(4);
+    /// (1..=4).for_each(|step| hook.on_step(1, step, Some(step as f64), &model));
+    /// hook.finish();
+    /// let found = mirrorwatch_checkpoint::list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// assert_eq!((found.manifest.step, found.manifest.train_loss), (4, Some(2.5)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_step<M: Module>(&self, epoch: usize, step: usize, loss: Option<f64>, model: &M) {
         if let Some(loss) = loss {
             self.offer_loss(epoch, false, || Loss::Value(loss));
@@ -187,6 +149,16 @@ impl Hook {
     /// * `loss` - The mean training loss of the epoch. With `None` it is the mean of what
     ///   [`on_step`](Hook::on_step) was given in this epoch, if anything.
     /// * `model` - The model. It is read, never changed.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.on_epoch_end(1, 470, Some(0.3), &model);
+    /// hook.finish();
+    /// let found = mirrorwatch_checkpoint::list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// assert_eq!((found.manifest.epoch, found.manifest.train_loss), (1, Some(0.3)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_epoch_end<M: Module>(&self, epoch: usize, step: usize, loss: Option<f64>, model: &M) {
         self.take(epoch, step, Moment::EpochEnd, loss, || tape(model));
     }
@@ -199,6 +171,17 @@ impl Hook {
 
     /// To be called in a hand-written loop before [`on_epoch_end`](Hook::on_epoch_end), with the mean validation loss
     /// of the epoch.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.valid_loss(1, 0.4);
+    /// hook.on_epoch_end(1, 470, None, &model);
+    /// hook.finish();
+    /// let found = mirrorwatch_checkpoint::list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// assert_eq!(found.manifest.valid_loss, Some(0.4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn valid_loss(&self, epoch: usize, loss: f64) {
         self.offer_loss(epoch, true, || Loss::Value(loss));
     }
@@ -209,6 +192,17 @@ impl Hook {
     ///
     /// Can be called from any thread, a batcher's among them. Data loaders with workers are a few batches ahead of
     /// the training: what they have read counts as consumed.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.consumed([7, 3, 9]);
+    /// hook.on_epoch_end(1, 470, None, &model);
+    /// hook.finish();
+    /// let found = mirrorwatch_checkpoint::list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// assert_eq!(found.manifest.consumed.and_then(|c| c.positions()), Some(vec![3, 7, 9]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn consumed(&self, positions: impl IntoIterator<Item = usize>) {
         if self.inner.is_inert() {
             // Nobody will ever take them.
@@ -219,6 +213,17 @@ impl Hook {
     }
 
     /// Says the learning rate from now on, for manifests. `SupervisedTraining` says it by itself.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.learning_rate(1e-3);
+    /// hook.on_epoch_end(1, 470, None, &model);
+    /// hook.finish();
+    /// let found = mirrorwatch_checkpoint::list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// assert_eq!(found.manifest.learning_rate, Some(1e-3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn learning_rate(&self, rate: f64) {
         self.inner.passing().learning_rate = Some(rate);
     }
@@ -227,11 +232,30 @@ impl Hook {
     /// the run as finished. Returns whether everything is on the disk.
     ///
     /// Training again with the same hook takes the run up again.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.on_epoch_end(1, 470, None, &model);
+    /// assert!(hook.finish());
+    /// let status = mirrorwatch_checkpoint::list_checkpoints(root, "mnist")?.status;
+    /// assert!(status.is_some_and(|s| s.finished.is_some() && s.published == 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn finish(&self) -> bool {
         self.inner.end(FINISH_LIMIT, Ending::Complete)
     }
 
     /// What happened so far. Checkpoints still on their way are in none of the counters.
+    ///
+    /// ```
+    #[doc = include_str!("example_model.txt")]
+    /// let hook = Hook::new(root, "mnist");
+    /// hook.on_epoch_end(1, 470, None, &model);
+    /// hook.finish();
+    /// assert_eq!((hook.stats().snapshots, hook.stats().published), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         self.inner.shared.counters.read()
     }

@@ -7,6 +7,19 @@ use std::time::Duration;
 use crate::error::HookError;
 
 /// Counters of a [`Hook`](crate::Hook), as of the moment they were read.
+///
+/// ```
+#[doc = include_str!("example_model.txt")]
+/// let hook = Hook::new(root, "mnist").every_steps(1);
+/// (1..=3).for_each(|step| hook.on_step(1, step, None, &model));
+/// hook.finish();
+/// let stats = hook.stats();
+/// assert_eq!((stats.snapshots, stats.published + stats.dropped), (3, 3));
+/// assert_eq!((stats.failed, stats.held_back, stats.losses_dropped, stats.last_error), (0, 0, 0, None));
+/// assert!(stats.snapshot_seconds_max <= stats.snapshot_seconds_total);
+/// assert!(stats.write_seconds_total > 0.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {

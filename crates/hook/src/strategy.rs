@@ -21,6 +21,17 @@ use crate::queue::{Ending, Moment};
 /// Events, gradient accumulation, interruption, checkpointers and early stopping are the built-in
 /// strategy's, in the same order. [`MirrorwatchExt`] installs it in one line; build it by hand to
 /// combine an explicit device with a model whose output has no loss.
+///
+/// ```
+#[doc = include_str!("example_training.txt")]
+/// let hook = Hook::new(root, "mnist-7");
+/// // For a model whose validation gives no loss.
+/// let strategy = WatchedStrategy::new(&hook).with_loss();
+/// training.with_training_strategy(strategy.into()).launch(learner);
+/// let found = list_checkpoints(root, "mnist-7")?.manifests.remove(1).manifest;
+/// assert!(found.train_loss.is_some() && found.valid_loss.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct WatchedStrategy<M: LearnerModel> {
     hook: Hook,
     device: Option<Device>,
@@ -30,6 +41,15 @@ pub struct WatchedStrategy<M: LearnerModel> {
 
 impl<M: LearnerModel> WatchedStrategy<M> {
     /// A strategy that trains on the device of the learner's model and reports no training loss.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// training.with_training_strategy(WatchedStrategy::new(&hook).into()).launch(learner);
+    /// let found = list_checkpoints(root, "mnist-7")?.manifests.remove(0).manifest;
+    /// assert_eq!((found.epoch, found.train_loss), (1, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(hook: &Hook) -> Self {
         Self {
             hook: hook.clone(),
@@ -40,6 +60,16 @@ impl<M: LearnerModel> WatchedStrategy<M> {
     }
 
     /// Trains on `device`, with autodiff enabled if it is not.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// let strategy = WatchedStrategy::new(&hook).on(Device::flex());
+    /// let model = training.with_training_strategy(strategy.into()).launch(learner).model;
+    /// assert_eq!(model.devices(), [Device::flex()]);
+    /// assert_eq!(hook.stats().published, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on(mut self, device: Device) -> Self {
         self.device = Some(device);
@@ -48,6 +78,16 @@ impl<M: LearnerModel> WatchedStrategy<M> {
 
     /// Reports the training loss that the model's output provides for Burn's `LossMetric`. The
     /// metric itself need not be registered.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// let strategy = WatchedStrategy::new(&hook).with_loss();
+    /// training.with_training_strategy(strategy.into()).launch(learner);
+    /// let found = list_checkpoints(root, "mnist-7")?.manifests;
+    /// assert!(found[1].manifest.train_loss < found[0].manifest.train_loss);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_loss(mut self) -> Self
     where
@@ -58,6 +98,16 @@ impl<M: LearnerModel> WatchedStrategy<M> {
     }
 
     /// Reports the validation loss likewise, which [`Hook::on_improvement`] looks at.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7").on_improvement();
+    /// let strategy = WatchedStrategy::new(&hook).with_valid_loss();
+    /// training.with_training_strategy(strategy.into()).launch(learner);
+    /// let found = list_checkpoints(root, "mnist-7")?.manifests;
+    /// assert!(found[1].manifest.valid_loss < found[0].manifest.valid_loss);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_valid_loss(mut self) -> Self
     where
@@ -92,16 +142,43 @@ impl<M: LearnerModel> From<WatchedStrategy<M>> for TrainingStrategy<M> {
 ///
 /// Burn tells a custom strategy nothing about `.gradient_checkpointing()`. To have both, name the
 /// device: `.mirrorwatch_on(&hook, device.autodiff().gradient_checkpointing())`.
+///
+/// ```
+#[doc = include_str!("example_training.txt")]
+/// let hook = Hook::new(root, "mnist-7").every_steps(3);
+/// training.mirrorwatch(&hook).launch(learner);
+/// // Two epochs of two steps, and step 3.
+/// assert_eq!(hook.stats().snapshots, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait MirrorwatchExt<M: LearnerModel>: Sized {
     /// Publishes the training through `hook`, on the device of the learner's model, with the losses that the
     /// outputs of training and validation provide for Burn's `LossMetric`. For a model of which only one does, build a
     /// [`WatchedStrategy`].
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// training.mirrorwatch(&hook).launch(learner);
+    /// let found = list_checkpoints(root, "mnist-7")?.manifests.remove(1).manifest;
+    /// assert_eq!((found.epoch, found.step, found.learning_rate), (2, 4, Some(0.1)));
+    /// assert!(found.train_loss.is_some() && found.valid_loss.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn mirrorwatch(self, hook: &Hook) -> Self
     where
         <M as TrainStep>::Output: Adaptor<LossInput>,
         <M as InferenceStep>::Output: Adaptor<LossInput>;
 
     /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), training on `device`.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// training.mirrorwatch_on(&hook, Device::flex()).launch(learner);
+    /// assert_eq!(hook.stats().published, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn mirrorwatch_on(self, hook: &Hook, device: Device) -> Self
     where
         <M as TrainStep>::Output: Adaptor<LossInput>,
@@ -109,6 +186,15 @@ pub trait MirrorwatchExt<M: LearnerModel>: Sized {
 
     /// As [`mirrorwatch`](MirrorwatchExt::mirrorwatch), for a model whose outputs have no loss. The
     /// manifests then have none.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// training.mirrorwatch_without_loss(&hook).launch(learner);
+    /// let found = list_checkpoints(root, "mnist-7")?.manifests.remove(1).manifest;
+    /// assert_eq!((found.step, found.train_loss), (4, None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn mirrorwatch_without_loss(self, hook: &Hook) -> Self;
 
     /// Publishes what Burn's checkpointers save, under any training strategy: at the end of epochs only, without
@@ -116,6 +202,16 @@ pub trait MirrorwatchExt<M: LearnerModel>: Sized {
     /// [`SupervisedTraining::new`] was given; to wrap others, see [`Published`](crate::Published).
     ///
     /// Call [`Hook::finish`] after `launch`.
+    ///
+    /// ```
+    #[doc = include_str!("example_training.txt")]
+    /// let hook = Hook::new(root, "mnist-7");
+    /// training.mirrorwatch_checkpoints(&hook, artifacts).launch(learner);
+    /// assert!(hook.finish());
+    /// assert_eq!(hook.stats().published, 2);
+    /// assert!(artifacts.join("checkpoint/model-2.bpk").exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn mirrorwatch_checkpoints(self, hook: &Hook, artifacts: impl AsRef<Path>) -> Self;
 }
 

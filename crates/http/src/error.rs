@@ -5,6 +5,17 @@ use std::io;
 /// Once it runs, trouble with a single client is answered with a status or a closed connection
 /// and never surfaces here. Each message is one complete sentence for the user; the cause is
 /// part of it, so printing the error alone is enough.
+///
+/// ```
+/// use mirrorwatch_http::{HttpError, Request, Server};
+///
+/// assert!(matches!(Server::bind("9464"), Err(HttpError::NotAnAddress { .. })));
+/// let first = Server::bind("127.0.0.1:0")?;
+/// let second = Server::bind(&first.local_addr().to_string());
+/// assert!(matches!(second, Err(HttpError::AddressInUse { .. })));
+/// assert!(matches!(Request::get("metrics"), Err(HttpError::BadTarget { .. })));
+/// # Ok::<(), mirrorwatch_http::HttpError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {

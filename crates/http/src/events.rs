@@ -32,6 +32,7 @@ const RETRY: &str = "retry: 2000\n";
 /// let page = Response::events(&changes);
 /// assert_eq!(page.header("content-type"), Some("text/event-stream"));
 /// changes.notify();
+/// assert_eq!(changes.count(), 1);
 /// ```
 #[derive(Debug, Clone)]
 pub struct Changes {
@@ -48,12 +49,26 @@ impl Default for Changes {
 
 impl Changes {
     /// Tells all streams that something changed.
+    ///
+    /// ```
+    /// let changes = mirrorwatch_http::Changes::default();
+    /// changes.clone().notify();
+    /// assert_eq!(changes.count(), 1);
+    /// ```
     pub fn notify(&self) {
         self.count
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// How often something changed so far.
+    ///
+    /// ```
+    /// let changes = mirrorwatch_http::Changes::default();
+    /// assert_eq!(changes.count(), 0);
+    /// changes.notify();
+    /// changes.notify();
+    /// assert_eq!(changes.count(), 2);
+    /// ```
     pub fn count(&self) -> u64 {
         *self.count.borrow()
     }

@@ -6,6 +6,14 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The methods that can reach a handler; all others are answered with 405.
+///
+/// ```
+/// use mirrorwatch_http::{Method, Request};
+///
+/// assert_eq!(Request::get("/")?.method, Method::Get);
+/// assert_eq!(Request::post("/notes", "{}")?.method.to_string(), "POST");
+/// # Ok::<(), mirrorwatch_http::HttpError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Asks for a page.
@@ -27,6 +35,20 @@ impl fmt::Display for Method {
 }
 
 /// A request for a page, as the handler sees it.
+///
+/// ```
+/// use mirrorwatch_http::{Request, Response};
+///
+/// fn page(request: &Request) -> Response {
+///     match (request.path.as_str(), request.query_value("name")) {
+///         ("/hello", Some(name)) => Response::text(format!("hello {name}\n")),
+///         _ => Response::not_found(),
+///     }
+/// }
+/// assert_eq!(page(&Request::get("/hello?name=ada")?).body(), b"hello ada\n");
+/// assert_eq!(page(&Request::get("/goodbye")?).status(), 404);
+/// # Ok::<(), mirrorwatch_http::HttpError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Request {
     /// `GET`, `HEAD`, or `POST` where that is let in.
@@ -95,6 +117,13 @@ impl Request {
     }
 
     /// Adds a header, for tests of a handler. What HTTP does not allow is left out.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// let request = Request::get("/")?.with_header("accept", "text/html").with_header("no such name", "x");
+    /// assert_eq!((request.header("accept"), request.count_of("no such name")), (Some("text/html"), 0));
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn with_header(mut self, name: &str, value: &str) -> Request {
         if let (Ok(name), Ok(value)) = (
             HeaderName::from_bytes(name.as_bytes()),
@@ -106,6 +135,12 @@ impl Request {
     }
 
     /// As if this user had logged in, for tests of a handler.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// assert_eq!(Request::get("/")?.with_user("ada").user(), Some("ada"));
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn with_user(mut self, user: &str) -> Request {
         self.user = Some(user.to_owned());
         self
@@ -137,26 +172,61 @@ impl Request {
     /// # Arguments
     ///
     /// * `name` - the header's name in any case.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// let request = Request::get("/")?.with_header("if-none-match", "7");
+    /// assert_eq!((request.header("If-None-Match"), request.header("accept")), (Some("7"), None));
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// What a `POST` brought; empty for other methods, whose bodies are thrown away.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// assert_eq!(Request::post("/notes", "{}")?.body(), b"{}");
+    /// assert!(Request::get("/notes")?.body().is_empty());
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// Who logged in with a password, by the names of the web configuration; `None` where nobody has to.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// assert_eq!(Request::get("/")?.user(), None);
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
     /// How often a header is there.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// let request = Request::get("/")?.with_header("origin", "a").with_header("origin", "b");
+    /// assert_eq!(request.count_of("Origin"), 2);
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn count_of(&self, name: &str) -> usize {
         self.headers.get_all(name).iter().count()
     }
 
     /// The first value of a name in the query.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::Request;
+    /// let request = Request::get("/suspects?class=cat&class=dog&all")?;
+    /// assert_eq!((request.query_value("class"), request.query_value("all")), (Some("cat"), Some("")));
+    /// assert_eq!(request.query_value("source"), None);
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn query_value(&self, name: &str) -> Option<&str> {
         let pair = self.query.iter().find(|(key, _)| key == name)?;
         Some(&pair.1)

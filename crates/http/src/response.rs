@@ -57,12 +57,23 @@ pub struct Response {
 
 impl Response {
     /// A page of plain text.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::text("ok\n");
+    /// assert_eq!((page.status(), page.body()), (200, &b"ok\n"[..]));
+    /// assert_eq!(page.header("content-type"), Some("text/plain; charset=utf-8"));
+    /// ```
     pub fn text(body: impl Into<String>) -> Response {
         Response::bytes("text/plain; charset=utf-8", body.into())
     }
 
     /// A page of HTML, with a content security policy that allows only what the page itself
     /// carries and this server serves, and without referrer for the links it contains.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::html("<!doctype html><title>runs</title>");
+    /// assert!(page.header("content-security-policy").is_some_and(|p| p.starts_with("default-src 'none'")));
+    /// ```
     pub fn html(body: impl Into<String>) -> Response {
         Response::bytes("text/html; charset=utf-8", body.into())
             .with_header("content-security-policy", HTML_POLICY)
@@ -70,6 +81,11 @@ impl Response {
     }
 
     /// A page of JSON that is already serialised.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::json(r#"{"runs": []}"#);
+    /// assert_eq!(page.header("content-type"), Some("application/json"));
+    /// ```
     pub fn json(body: impl Into<String>) -> Response {
         Response::bytes("application/json", body.into())
     }
@@ -78,6 +94,14 @@ impl Response {
     ///
     /// It ends when the client goes or the server stops. At most half of
     /// [`Limits::max_connections`](crate::Limits::max_connections) can be streams; further ones get a 503.
+    ///
+    /// ```
+    /// use mirrorwatch_http::{Changes, Response};
+    ///
+    /// let page = Response::events(&Changes::default());
+    /// assert_eq!(page.header("content-type"), Some("text/event-stream"));
+    /// assert_eq!(page.header("cache-control"), Some("no-store"));
+    /// ```
     pub fn events(changes: &Changes) -> Response {
         let mut response = Response::bytes("text/event-stream", Bytes::new())
             .with_header("cache-control", "no-store")
@@ -88,6 +112,10 @@ impl Response {
     }
 
     /// A 404 with a line of text.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_http::Response::not_found().status(), 404);
+    /// ```
     pub fn not_found() -> Response {
         Response::text("not found\n").with_status(404)
     }
@@ -97,6 +125,11 @@ impl Response {
     /// # Arguments
     ///
     /// * `location` - where to; bytes that may not stand in a header are percent-encoded.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::redirect("/runs/my run");
+    /// assert_eq!((page.status(), page.header("location")), (302, Some("/runs/my%20run")));
+    /// ```
     pub fn redirect(location: &str) -> Response {
         let mut encoded = String::with_capacity(location.len());
         for byte in location.bytes() {
@@ -118,6 +151,11 @@ impl Response {
     ///
     /// * `content_type` - the value of the `Content-Type` header.
     /// * `body` - the page; a `String`, a `Vec<u8>` or a static slice are taken without a copy.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::bytes("image/png", vec![0x89, b'P', b'N', b'G']);
+    /// assert_eq!((page.body().len(), page.header("x-content-type-options")), (4, Some("nosniff")));
+    /// ```
     pub fn bytes(content_type: &str, body: impl Into<Bytes>) -> Response {
         Response {
             status: StatusCode::OK,
@@ -130,6 +168,11 @@ impl Response {
     }
 
     /// Sets the status. Outside 200 to 599 the response is sent as a logged 500 instead.
+    ///
+    /// ```
+    /// let busy = mirrorwatch_http::Response::text("not yet\n").with_status(503);
+    /// assert_eq!(busy.status(), 503);
+    /// ```
     pub fn with_status(mut self, status: u16) -> Response {
         match StatusCode::from_u16(status) {
             Ok(code) if (200..600).contains(&status) => self.status = code,
@@ -144,6 +187,11 @@ impl Response {
     /// (`Connection`, `Content-Length`, `Transfer-Encoding`, `Trailer`, `Upgrade`), make the
     /// response go out as a logged 500 instead: a page without its header could be a less
     /// secure page.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::text("").with_header("cache-control", "no-store");
+    /// assert_eq!(page.header("cache-control"), Some("no-store"));
+    /// ```
     pub fn with_header(mut self, name: &str, value: &str) -> Response {
         match (
             HeaderName::from_bytes(name.as_bytes()),
@@ -161,16 +209,29 @@ impl Response {
     }
 
     /// The status code.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_http::Response::text("").status(), 200);
+    /// ```
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
     /// The value of a header.
+    ///
+    /// ```
+    /// let page = mirrorwatch_http::Response::json("[]");
+    /// assert_eq!((page.header("Content-Type"), page.header("etag")), (Some("application/json"), None));
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// The page.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_http::Response::text("up 1\n").body(), b"up 1\n");
+    /// ```
     pub fn body(&self) -> &[u8] {
         match &self.body {
             Body::Full(bytes) => bytes,

@@ -20,6 +20,17 @@ use tokio::task::LocalSet;
 /// A socket that listens, and what is needed to serve it.
 ///
 /// Between [`Server::bind`] and [`Server::start`] clients can connect; they wait.
+///
+/// ```
+/// use mirrorwatch_http::{Response, Server};
+///
+/// let server = Server::bind("127.0.0.1:0")?;
+/// let url = format!("http://{}/", server.local_addr());
+/// let handle = server.start(|request| Response::text(format!("{} {}", request.method, request.path)))?;
+/// assert_eq!(ureq::get(&url).call()?.into_body().read_to_string()?, "GET /");
+/// drop(handle);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
@@ -35,6 +46,13 @@ impl Server {
     /// # Arguments
     ///
     /// * `addr` - `host:port`; port 0 takes any free one, see [`Server::local_addr`].
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// assert_ne!(Server::bind("localhost:0")?.local_addr().port(), 0);
+    /// assert!(Server::bind("9464").is_err());
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn bind(addr: &str) -> Result<Server, HttpError> {
         let candidates = resolve(addr)?;
         let bound = TcpListener::bind(candidates.as_slice()).and_then(|listener| {
@@ -52,12 +70,39 @@ impl Server {
     }
 
     /// Replaces the default limits.
+    ///
+    /// ```
+    /// use mirrorwatch_http::{Limits, Response, Server};
+    ///
+    /// let limits = Limits { max_header_bytes: 10_000, ..Limits::default() };
+    /// let server = Server::bind("127.0.0.1:0")?.with_limits(limits);
+    /// let url = format!("http://{}/", server.local_addr());
+    /// let handle = server.start(|_| Response::text("hello\n"))?;
+    /// let refused = ureq::get(&url).header("cookie", "x".repeat(20_000)).call();
+    /// assert!(matches!(refused, Err(ureq::Error::StatusCode(431))));
+    /// # drop(handle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_limits(mut self, limits: Limits) -> Server {
         self.limits = limits.sane();
         self
     }
 
     /// Serves as a configuration says: over TLS, to those who may log in.
+    ///
+    /// ```
+    /// use mirrorwatch_http::{Response, Server, WebConfig};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("web.yml");
+    /// std::fs::write(&path, "basic_auth_users:\n  ada: $2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n")?;
+    /// let server = Server::bind("127.0.0.1:0")?.with_web_config(WebConfig::load(&path)?);
+    /// let url = format!("http://{}/", server.local_addr());
+    /// let handle = server.start(|_| Response::text("hello\n"))?;
+    /// assert!(matches!(ureq::get(&url).call(), Err(ureq::Error::StatusCode(401))));
+    /// # drop(handle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_web_config(mut self, config: WebConfig) -> Server {
         self.web = Some(config);
         self
@@ -69,12 +114,32 @@ impl Server {
     /// # Arguments
     ///
     /// * `posts` - whether a path, decoded as in [`Request::path`], takes `POST`.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let server = Server::bind("127.0.0.1:0")?.with_posts(|path| path == "/notes");
+    /// let url = format!("http://{}", server.local_addr());
+    /// let handle = server.start(|request| Response::text(format!("{} bytes", request.body().len())))?;
+    /// let answer = ureq::post(format!("{url}/notes")).send("{}")?.into_body().read_to_string()?;
+    /// assert_eq!(answer, "2 bytes");
+    /// let refused = ureq::post(format!("{url}/metrics")).send("{}");
+    /// assert!(matches!(refused, Err(ureq::Error::StatusCode(405))));
+    /// # drop(handle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_posts(mut self, posts: fn(&str) -> bool) -> Server {
         self.posts = posts;
         self
     }
 
     /// The address that the server listens on, with the real port.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let server = Server::bind("127.0.0.1:0")?;
+    /// assert!(server.local_addr().ip().is_loopback());
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -86,6 +151,21 @@ impl Server {
     /// * `handler` - makes the page for a request. It may block: it runs on one of
     ///   [`Limits::max_handlers`] further threads. If it panics, the client gets a 500; if it
     ///   takes longer than [`Limits::idle_timeout`], a 503, and it still runs to its end.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let server = Server::bind("127.0.0.1:0")?;
+    /// let url = format!("http://{}/", server.local_addr());
+    /// // A handler that panics costs one answer.
+    /// let handle = server.start(|request| match request.query_value("x") {
+    ///     Some(x) => Response::text(x),
+    ///     None => panic!("no x"),
+    /// })?;
+    /// assert!(matches!(ureq::get(&url).call(), Err(ureq::Error::StatusCode(500))));
+    /// assert_eq!(ureq::get(format!("{url}?x=7")).call()?.into_body().read_to_string()?, "7");
+    /// # drop(handle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start<F>(self, handler: F) -> Result<Handle, HttpError>
     where
         F: Fn(&Request) -> Response + Send + Sync + 'static,
@@ -151,6 +231,16 @@ impl Server {
 }
 
 /// A running server. Dropping it stops the server at once, without waiting for open requests.
+///
+/// ```
+/// # use mirrorwatch_http::{Response, Server};
+/// let handle = Server::bind("127.0.0.1:0")?.start(|_| Response::text("hello\n"))?;
+/// let address = handle.local_addr();
+/// drop(handle);
+/// // Nobody listens any more.
+/// assert!(std::net::TcpStream::connect(address).is_err());
+/// # Ok::<(), mirrorwatch_http::HttpError>(())
+/// ```
 #[derive(Debug)]
 pub struct Handle {
     thread: Option<JoinHandle<usize>>,
@@ -171,11 +261,29 @@ impl Handle {
     /// # Arguments
     ///
     /// * `timeout` - how long open requests may still take.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// use std::time::Duration;
+    ///
+    /// let handle = Server::bind("127.0.0.1:0")?.start(|_| Response::text("hello\n"))?;
+    /// // No request is open that would have to be cut.
+    /// assert!(handle.shutdown(Duration::from_secs(5)));
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn shutdown(mut self, timeout: Duration) -> bool {
         self.stop_and_join(timeout) == Some(0)
     }
 
     /// What the server has done so far.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let handle = Server::bind("127.0.0.1:0")?.start(|_| Response::text("hello\n"))?;
+    /// ureq::get(format!("http://{}/", handle.local_addr())).call()?;
+    /// assert_eq!((handle.stats().requests, handle.stats().rejected_connections), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stats(&self) -> Stats {
         Stats {
             requests: self.counters.requests.load(Ordering::Relaxed),
@@ -185,6 +293,14 @@ impl Handle {
     }
 
     /// The address that the server listens on, with the real port.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let server = Server::bind("127.0.0.1:0")?;
+    /// let address = server.local_addr();
+    /// assert_eq!(server.start(|_| Response::not_found())?.local_addr(), address);
+    /// # Ok::<(), mirrorwatch_http::HttpError>(())
+    /// ```
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -210,6 +326,18 @@ impl Drop for Handle {
 }
 
 /// A snapshot of the server's counters.
+///
+/// ```
+/// # use mirrorwatch_http::{Response, Server};
+/// let handle = Server::bind("127.0.0.1:0")?.start(|_| Response::text("hello\n"))?;
+/// assert_eq!(handle.stats(), mirrorwatch_http::Stats::default());
+/// let client = std::net::TcpStream::connect(handle.local_addr())?;
+/// while handle.stats().open_connections == 0 {
+///     std::thread::yield_now();
+/// }
+/// assert_eq!(handle.stats().requests, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {

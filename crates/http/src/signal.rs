@@ -6,6 +6,12 @@ use std::thread;
 use tokio::runtime::Builder;
 
 /// The request to stop that arrived.
+///
+/// ```
+/// use mirrorwatch_http::Signal;
+///
+/// assert_eq!([Signal::Interrupt, Signal::Terminate].map(|s| s.to_string()), ["SIGINT", "SIGTERM"]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT, or ctrl-c where there are no signals.

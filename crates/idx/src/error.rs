@@ -8,6 +8,17 @@ use thiserror::Error;
 /// Why an IDX file, or a directory of them, cannot be used.
 ///
 /// Every message is one sentence that names the file and says what to do about it.
+///
+/// ```
+/// use mirrorwatch_idx::{IdxError, labels_from_bytes};
+///
+/// // Two labels are promised, one is there.
+/// let short = labels_from_bytes("train-labels", &[0, 0, 8, 1, 0, 0, 0, 2, 7]);
+/// assert!(matches!(short, Err(IdxError::Truncated { expected: 10, found: 9, .. })));
+/// let text = labels_from_bytes("train-labels", b"label");
+/// assert!(matches!(&text, Err(IdxError::WrongMagic { bytes, .. }) if bytes == "6c 61 62 65"));
+/// assert!(text.is_err_and(|error| error.to_string().starts_with("train-labels starts with")));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum IdxError {

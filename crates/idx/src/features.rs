@@ -7,6 +7,16 @@ use crate::source::Source;
 use crate::{IdxError, MAX_BYTES};
 
 /// The values of all samples, one sample after the other.
+///
+/// ```
+/// use mirrorwatch_idx::{Data, Features};
+///
+/// let pixels = Features::new(vec![2], Data::U8(vec![0, 51]))?;
+/// let measured = Features::new(vec![2], Data::F32(vec![0.0, 51.0]))?;
+/// assert_eq!(pixels.sample(0), Some(vec![0.0, 0.2]));
+/// assert_eq!(measured.sample(0), Some(vec![0.0, 51.0]));
+/// # Ok::<(), mirrorwatch_idx::IdxError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// Bytes, as in images; read as 0 to 1.
@@ -17,6 +27,10 @@ pub enum Data {
 
 impl Data {
     /// Number of values.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_idx::Data::U8(vec![1, 2, 3]).len(), 3);
+    /// ```
     pub fn len(&self) -> usize {
         match self {
             Data::U8(values) => values.len(),
@@ -25,12 +39,28 @@ impl Data {
     }
 
     /// Whether there is no value.
+    ///
+    /// ```
+    /// use mirrorwatch_idx::Data;
+    ///
+    /// assert!(Data::F32(Vec::new()).is_empty());
+    /// assert!(!Data::U8(vec![0]).is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 /// Samples of one shape; at least one.
+///
+/// ```
+/// use mirrorwatch_idx::{Data, Features};
+///
+/// let images = Features::new(vec![2, 2], Data::U8(vec![0, 255, 0, 0, 255, 0, 0, 0]))?;
+/// assert_eq!((images.count(), images.shape(), images.sample_len()), (2, &[2, 2][..], 4));
+/// assert_eq!(images.sample(1), Some(vec![1.0, 0.0, 0.0, 0.0]));
+/// # Ok::<(), mirrorwatch_idx::IdxError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     shape: Vec<usize>,
@@ -50,6 +80,19 @@ impl Features {
     ///
     /// [`IdxError::Shape`] if the values are not a whole number of samples, and
     /// [`IdxError::NotFinite`] if one is NaN or infinite.
+    ///
+    /// ```
+    /// use mirrorwatch_idx::{Data, Features, IdxError};
+    ///
+    /// let rows = Features::new(vec![3], Data::F32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))?;
+    /// assert_eq!(rows.count(), 2);
+    /// // Five values are no whole number of samples, and NaN is no feature.
+    /// let cut = Features::new(vec![3], Data::F32(vec![1.0; 5]));
+    /// assert!(matches!(cut, Err(IdxError::Shape { values: 5, .. })));
+    /// let nan = Features::new(vec![2], Data::F32(vec![1.0, 2.0, 3.0, f32::NAN]));
+    /// assert!(matches!(nan, Err(IdxError::NotFinite { sample: 1, position: 1, .. })));
+    /// # Ok::<(), IdxError>(())
+    /// ```
     pub fn new(shape: Vec<usize>, data: Data) -> Result<Self, IdxError> {
         let values = data.len();
         let sample_len = shape
@@ -69,21 +112,50 @@ impl Features {
     }
 
     /// Shape of one sample, e.g. `[28, 28]` or `[256]`; empty if a sample is a single number.
+    ///
+    /// ```
+    /// # use mirrorwatch_idx::{Data, Features};
+    /// let images = Features::new(vec![28, 28], Data::U8(vec![0; 784]))?;
+    /// assert_eq!(images.shape(), [28, 28]);
+    /// # Ok::<(), mirrorwatch_idx::IdxError>(())
+    /// ```
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
     /// Number of samples.
+    ///
+    /// ```
+    /// # use mirrorwatch_idx::{Data, Features};
+    /// let images = Features::new(vec![2, 2], Data::U8(vec![0; 12]))?;
+    /// assert_eq!(images.count(), 3);
+    /// # Ok::<(), mirrorwatch_idx::IdxError>(())
+    /// ```
     pub fn count(&self) -> usize {
         self.count
     }
 
     /// Number of values in one sample: the product of its shape.
+    ///
+    /// ```
+    /// # use mirrorwatch_idx::{Data, Features};
+    /// let images = Features::new(vec![2, 2], Data::U8(vec![0; 12]))?;
+    /// assert_eq!(images.sample_len(), 4);
+    /// # Ok::<(), mirrorwatch_idx::IdxError>(())
+    /// ```
     pub fn sample_len(&self) -> usize {
         self.data.len() / self.count
     }
 
     /// The values of all samples as they were stored.
+    ///
+    /// ```
+    /// # use mirrorwatch_idx::{Data, Features};
+    /// let images = Features::new(vec![2], Data::U8(vec![0, 255]))?;
+    /// // Not scaled.
+    /// assert_eq!(images.data(), &Data::U8(vec![0, 255]));
+    /// # Ok::<(), mirrorwatch_idx::IdxError>(())
+    /// ```
     pub fn data(&self) -> &Data {
         &self.data
     }
@@ -91,6 +163,18 @@ impl Features {
     /// Appends the values of one sample to a buffer, bytes scaled to 0 to 1.
     ///
     /// Returns `false`, and leaves the buffer alone, if there is no such sample.
+    ///
+    /// ```
+    /// # use mirrorwatch_idx::{Data, Features};
+    /// let images = Features::new(vec![2], Data::U8(vec![0, 255, 255, 255]))?;
+    /// let mut batch = Vec::new();
+    /// for index in [1, 0] {
+    ///     assert!(images.append_sample(index, &mut batch));
+    /// }
+    /// assert_eq!(batch, [1.0, 1.0, 0.0, 1.0]);
+    /// assert!(!images.append_sample(2, &mut batch));
+    /// # Ok::<(), mirrorwatch_idx::IdxError>(())
+    /// ```
     pub fn append_sample(&self, index: usize, out: &mut Vec<f32>) -> bool {
         if index >= self.count {
             return false;
@@ -105,6 +189,14 @@ impl Features {
     }
 
     /// The values of one sample, bytes scaled to 0 to 1; `None` if there is no such sample.
+    ///
+    /// ```
+    /// # use mirrorwatch_idx::{Data, Features};
+    /// let images = Features::new(vec![2], Data::U8(vec![0, 255]))?;
+    /// assert_eq!(images.sample(0), Some(vec![0.0, 1.0]));
+    /// assert_eq!(images.sample(1), None);
+    /// # Ok::<(), mirrorwatch_idx::IdxError>(())
+    /// ```
     pub fn sample(&self, index: usize) -> Option<Vec<f32>> {
         let mut out = Vec::with_capacity(self.sample_len());
         self.append_sample(index, &mut out).then_some(out)
@@ -116,6 +208,17 @@ impl Features {
 /// # Errors
 ///
 /// One sentence on what is wrong with the file: see [`IdxError`].
+///
+/// ```
+/// use mirrorwatch_idx::{Data, Features, Packing, read_features, write_features};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("train-features.gz");
+/// let measured = Features::new(vec![3], Data::F32(vec![0.5, -1.0, 2.0]))?;
+/// write_features(&path, &measured, Packing::Gzip)?;
+/// assert_eq!(read_features(&path)?, measured);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_features(path: impl AsRef<Path>) -> Result<Features, IdxError> {
     read_features_limited(path, MAX_BYTES)
 }
@@ -125,6 +228,19 @@ pub fn read_features(path: impl AsRef<Path>) -> Result<Features, IdxError> {
 /// # Errors
 ///
 /// One sentence on what is wrong with the file: see [`IdxError`].
+///
+/// ```
+/// use mirrorwatch_idx::{Data, Features, IdxError, Packing};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("train-images");
+/// let images = Features::new(vec![28, 28], Data::U8(vec![0; 784]))?;
+/// mirrorwatch_idx::write_features(&path, &images, Packing::Plain)?;
+/// let refused = mirrorwatch_idx::read_features_limited(&path, 500);
+/// assert!(matches!(refused, Err(IdxError::TooLarge { limit: 500, .. })));
+/// assert_eq!(mirrorwatch_idx::read_features_limited(&path, 784)?, images);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_features_limited(path: impl AsRef<Path>, max_bytes: u64) -> Result<Features, IdxError> {
     read(Source::open(path.as_ref())?, max_bytes)
 }
@@ -134,6 +250,14 @@ pub fn read_features_limited(path: impl AsRef<Path>, max_bytes: u64) -> Result<F
 /// # Errors
 ///
 /// One sentence on what is wrong with the bytes: see [`IdxError`].
+///
+/// ```
+/// // Unsigned bytes (8) in two dimensions: one sample of three.
+/// let file = [0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 255];
+/// let features = mirrorwatch_idx::features_from_bytes("three pixels", &file)?;
+/// assert_eq!(features.sample(0), Some(vec![0.0, 0.0, 1.0]));
+/// # Ok::<(), mirrorwatch_idx::IdxError>(())
+/// ```
 pub fn features_from_bytes(name: &str, bytes: &[u8]) -> Result<Features, IdxError> {
     read(Source::bytes(name, bytes)?, MAX_BYTES)
 }

@@ -27,6 +27,20 @@ const LISTED: usize = 12;
 ///
 /// [`IdxError::NotFound`] lists what was looked for and what is there, [`IdxError::Ambiguous`] the
 /// files that all match; [`IdxError::Missing`] and [`IdxError::Unreadable`] concern the directory.
+///
+/// ```
+/// use mirrorwatch_idx::{IdxError, TEST_LABELS, TRAIN_FEATURES, find};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// std::fs::write(dir.join("train-images-idx3-ubyte.gz"), "")?;
+/// assert!(find(dir, TRAIN_FEATURES)?.ends_with("train-images-idx3-ubyte.gz"));
+/// // Where it is there unpacked, too, that one is taken.
+/// std::fs::write(dir.join("train-images-idx3-ubyte"), "")?;
+/// assert!(find(dir, TRAIN_FEATURES)?.ends_with("train-images-idx3-ubyte"));
+/// assert!(matches!(find(dir, TEST_LABELS), Err(IdxError::NotFound { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn find(dir: impl AsRef<Path>, stems: &[&str]) -> Result<PathBuf, IdxError> {
     let dir = dir.as_ref();
     let names = file_names(dir)?;

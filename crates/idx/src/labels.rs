@@ -11,6 +11,17 @@ use crate::{Features, IdxError, MAX_BYTES};
 /// # Errors
 ///
 /// One sentence on what is wrong with the file: see [`IdxError`].
+///
+/// ```
+/// use mirrorwatch_idx::{IdxError, read_labels};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("train-labels-idx1-ubyte");
+/// assert!(matches!(read_labels(&path), Err(IdxError::Missing { .. })));
+/// std::fs::write(&path, [0, 0, 8, 1, 0, 0, 0, 3, 5, 0, 4])?;
+/// assert_eq!(read_labels(&path)?, [5, 0, 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<u32>, IdxError> {
     read(Source::open(path.as_ref())?)
 }
@@ -20,6 +31,13 @@ pub fn read_labels(path: impl AsRef<Path>) -> Result<Vec<u32>, IdxError> {
 /// # Errors
 ///
 /// One sentence on what is wrong with the bytes: see [`IdxError`].
+///
+/// ```
+/// // 16-bit integers (0x0b) in one dimension of two.
+/// let file = [0, 0, 0x0b, 1, 0, 0, 0, 2, 0, 9, 1, 0];
+/// assert_eq!(mirrorwatch_idx::labels_from_bytes("two labels", &file)?, [9, 256]);
+/// # Ok::<(), mirrorwatch_idx::IdxError>(())
+/// ```
 pub fn labels_from_bytes(name: &str, bytes: &[u8]) -> Result<Vec<u32>, IdxError> {
     read(Source::bytes(name, bytes)?)
 }
@@ -76,6 +94,15 @@ fn read(mut source: Source<'_>) -> Result<Vec<u32>, IdxError> {
 /// # Errors
 ///
 /// [`IdxError::LabelRange`] names the first label that does not.
+///
+/// ```
+/// use mirrorwatch_idx::{IdxError, check_labels};
+///
+/// check_labels(&[0, 9, 3], 10, "train-labels")?;
+/// let refused = check_labels(&[0, 9, 3], 9, "train-labels");
+/// assert!(matches!(refused, Err(IdxError::LabelRange { index: 1, value: 9, .. })));
+/// # Ok::<(), IdxError>(())
+/// ```
 pub fn check_labels(labels: &[u32], classes: u32, path: impl AsRef<Path>) -> Result<(), IdxError> {
     for (index, value) in labels.iter().enumerate() {
         if *value >= classes {
@@ -95,6 +122,16 @@ pub fn check_labels(labels: &[u32], classes: u32, path: impl AsRef<Path>) -> Res
 /// # Errors
 ///
 /// [`IdxError::Count`] names both files and both counts.
+///
+/// ```
+/// use mirrorwatch_idx::{Data, Features, IdxError, check_counts};
+///
+/// let images = Features::new(vec![2], Data::U8(vec![0; 6]))?;
+/// check_counts(&images, "train-images", &[0, 1, 1], "train-labels")?;
+/// let refused = check_counts(&images, "train-images", &[0, 1], "t10k-labels");
+/// assert!(matches!(refused, Err(IdxError::Count { features: 3, labels: 2, .. })));
+/// # Ok::<(), IdxError>(())
+/// ```
 pub fn check_counts(
     features: &Features,
     features_path: impl AsRef<Path>,

@@ -11,6 +11,18 @@ use crate::header::Element;
 use crate::{Data, Features, IdxError};
 
 /// How a file is stored.
+///
+/// ```
+/// use mirrorwatch_idx::{Packing, write_labels};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let [plain, gzip] = ["train-labels", "train-labels.gz"].map(|name| dir.path().join(name));
+/// write_labels(&plain, &[7; 1000], Packing::Plain)?;
+/// write_labels(&gzip, &[7; 1000], Packing::Gzip)?;
+/// assert_eq!(plain.metadata()?.len(), 1008);
+/// assert!(gzip.metadata()?.len() < 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Packing {
     /// As it is.
@@ -26,6 +38,19 @@ pub enum Packing {
 ///
 /// [`IdxError::Unwritable`], and [`IdxError::Shape`] where a dimension does not fit the format (32
 /// bits each, at most 254 per sample).
+///
+/// ```
+/// use mirrorwatch_idx::{Data, Features, Packing, write_features};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("train-images");
+/// let images = Features::new(vec![2, 2], Data::U8(vec![0, 85, 170, 255]))?;
+/// write_features(&path, &images, Packing::Plain)?;
+/// // The magic with three dimensions, the dimensions 1 × 2 × 2, the values.
+/// let header = [0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2];
+/// assert_eq!(std::fs::read(&path)?, [&header[..], &[0, 85, 170, 255]].concat());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_features(
     path: impl AsRef<Path>,
     features: &Features,
@@ -63,6 +88,18 @@ pub fn write_features(
 ///
 /// [`IdxError::Unwritable`]; [`IdxError::LabelValue`] for a label above 2147483647, the largest the
 /// format holds; [`IdxError::Shape`] if there are no labels, or more than 4294967295.
+///
+/// ```
+/// use mirrorwatch_idx::{IdxError, Packing, read_labels, write_labels};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let path = dir.path().join("train-labels");
+/// write_labels(&path, &[3, 70_000], Packing::Plain)?;
+/// assert_eq!(read_labels(&path)?, [3, 70_000]);
+/// let refused = write_labels(&path, &[u32::MAX], Packing::Plain);
+/// assert!(matches!(refused, Err(IdxError::LabelValue { index: 0, .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn write_labels(
     path: impl AsRef<Path>,
     labels: &[u32],

@@ -3,6 +3,21 @@
 use thiserror::Error;
 
 /// Why a task cannot be scanned, or a scan could not be finished.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let unknown = Estimator::parse::<Line>("sideways");
+/// assert!(matches!(&unknown, Err(InfluenceError::Unknown { kind: "direction", name, .. }) if name == "sideways"));
+///
+/// let weight = Param::from_data([[1.0, f32::NAN]], &device);
+/// let diverged = model::check_finite(&Linear { weight, bias: None });
+/// assert!(matches!(diverged, Err(InfluenceError::NotFinite { position: 1, .. })));
+///
+/// let damaged = model::load(&task, &[], b"no weights".to_vec(), &device);
+/// assert!(matches!(&damaged, Err(InfluenceError::Record(_))));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Error)]
 pub enum InfluenceError {
     /// The task's data cannot be used for a scan.

@@ -8,6 +8,19 @@ use rand::seq::SliceRandom;
 ///
 /// The split depends on labels, fold count and seed alone, so that a restarted sidecar
 /// continues with the same one and evidence stays comparable across checkpoints.
+///
+/// ```
+/// use mirrorwatch_influence::Folds;
+///
+/// let labels = [0, 0, 0, 1, 1, 1];
+/// let folds = Folds::stratified(&labels, 3, 7);
+/// for fold in 0..folds.count() {
+///     let (held_out, learnt) = (folds.held_out(fold), folds.learnt(fold));
+///     assert_eq!((held_out.len(), learnt.len()), (2, 4));
+///     assert_ne!(labels[held_out[0]], labels[held_out[1]]);
+///     assert!(held_out.iter().all(|sample| !learnt.contains(sample)));
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folds {
     folds: Vec<Vec<usize>>,
@@ -17,6 +30,13 @@ impl Folds {
     /// Splits samples with these labels into `count` folds.
     ///
     /// Fewer folds than asked for come out when there are fewer samples; never less than one.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Folds;
+    /// let labels = [0, 1, 0, 1, 0, 1];
+    /// assert_eq!(Folds::stratified(&labels, 2, 7), Folds::stratified(&labels, 2, 7));
+    /// assert_eq!(Folds::stratified(&labels, 50, 7).count(), 6);
+    /// ```
     pub fn stratified(labels: &[usize], count: usize, seed: u64) -> Self {
         let count = count.clamp(1, labels.len().max(1));
         let mut order: Vec<usize> = (0..labels.len()).collect();
@@ -34,11 +54,24 @@ impl Folds {
     }
 
     /// The number of folds.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Folds;
+    /// assert_eq!(Folds::stratified(&[0, 0, 1, 1], 2, 7).count(), 2);
+    /// ```
     pub fn count(&self) -> usize {
         self.folds.len()
     }
 
     /// Probe samples in `fold`: those its fork must not have seen.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Folds;
+    /// let folds = Folds::stratified(&[0, 0, 1, 1], 2, 7);
+    /// let mut all = [folds.held_out(0), folds.held_out(1)].concat();
+    /// all.sort();
+    /// assert_eq!(all, [0, 1, 2, 3]);
+    /// ```
     pub fn held_out(&self, fold: usize) -> &[usize] {
         &self.folds[fold]
     }
@@ -46,6 +79,12 @@ impl Folds {
     /// Probe samples the fork of `fold` learns from: all the others.
     ///
     /// With a single fold these are all samples.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Folds;
+    /// let folds = Folds::stratified(&[0, 0, 1, 1], 2, 7);
+    /// assert_eq!(folds.learnt(0), folds.held_out(1));
+    /// ```
     pub fn learnt(&self, fold: usize) -> Vec<usize> {
         if self.folds.len() == 1 {
             return self.folds[0].clone();

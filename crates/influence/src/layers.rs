@@ -5,6 +5,17 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 /// Which layers take part in a step or in a gradient.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// // This model is a single layer: its last one is all there is.
+/// for layers in [Layers::All, Layers::Last] {
+///     let exact = exact::Exact::new(&task, &model, &labels, layers, &options)?;
+///     assert_eq!(exact.parameters(), 4);
+/// }
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layers {
     /// All that got a gradient.

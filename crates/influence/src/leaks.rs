@@ -35,6 +35,18 @@ mod sketch;
 use sketch::{Near, Sketch, nearest};
 
 /// How leaked samples are looked for.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::leaks::{LeakOptions, leaks};
+///
+/// let two = LeakOptions { candidates: 2, ..LeakOptions::default() };
+/// let found = leaks(&task, &model, &labels, &exact, &[27], &two, &options)?;
+/// assert_eq!(found[0].len(), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeakOptions {
     /// Random changes of the weights in the sketch; each costs a sweep of both sets, and twice 4 K bytes of memory a
@@ -64,6 +76,19 @@ impl Default for LeakOptions {
 }
 
 /// A probe sample and a training sample.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// # use leaks::{LeakOptions, leaks};
+/// let found = leaks(&task, &model, &labels, &exact, &[27], &LeakOptions::default(), &options)?;
+/// // The probe sample at .7 and the training sample at .7.
+/// let pair = found[0][0];
+/// assert_eq!((pair.probe, pair.train, pair.view), (27, 3, 0));
+/// assert!(pair.sketch > 0.999 && pair.stand_out == 1.0 && pair.step > Some(0.99));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pair {
     /// Position in the probe set.
@@ -81,6 +106,16 @@ pub struct Pair {
 }
 
 /// Work of [`leaks`] in samples passed, for progress bars; more with views.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// use mirrorwatch_influence::leaks::LeakOptions;
+///
+/// // The checkpoint's own sweep and 16 more, over 5 training samples and 3 of the probe.
+/// assert_eq!(leaks::work(&labels, 3, &LeakOptions::default()), 17 * 8);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn work(labels: &Labels, probes: usize, options: &LeakOptions) -> usize {
     (options.sketches + 1) * (labels.train.len() + probes)
 }
@@ -93,6 +128,18 @@ const GENERAL: usize = 64;
 /// # Errors
 ///
 /// A sample that cannot be read, outputs that are not finite, or cancellation.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::leaks::{LeakOptions, leaks};
+///
+/// let found = leaks(&task, &model, &labels, &exact, &[27, 5], &LeakOptions::default(), &options)?;
+/// let leaked: Vec<usize> = found.iter().filter(|pairs| pairs[0].step.is_some()).map(|pairs| pairs[0].train).collect();
+/// assert_eq!(leaked[0], 3);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn leaks<T: Task>(
     task: &T,
     model: &T::Model,

@@ -9,6 +9,14 @@ use crate::safetensors;
 use crate::task::Task;
 
 /// Name, shape and element type of one parameter or buffer of a model.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let bias = &model::parameters(&model)[1];
+/// assert_eq!((bias.name.as_str(), &bias.shape[..], bias.dtype.as_str()), ("bias", &[2][..], "F32"));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     /// Dotted path in the module tree, as in Burn's records.
@@ -20,6 +28,14 @@ pub struct Parameter {
 }
 
 /// Lists a model's parameters and buffers in the order and shape in which Burn records them.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let found = model::parameters(&model);
+/// assert_eq!((found.len(), found[0].name.as_str(), &found[0].shape[..]), (2, "weight", &[1, 2][..]));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn parameters<M: Module>(model: &M) -> Vec<Parameter> {
     let mut visitor = Lister::default();
     model.visit(&mut visitor);
@@ -71,6 +87,18 @@ impl ModuleVisitor for Lister {
 /// Names the first parameter in which two models differ, in words; `None` when they agree.
 ///
 /// Element types are not compared: Burn casts on loading.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let ours = model::parameters(&model);
+/// assert_eq!(model::first_difference(&ours, &ours), None);
+/// let mut theirs = ours.clone();
+/// theirs[1].shape = vec![10];
+/// let found = model::first_difference(&theirs, &ours);
+/// assert_eq!(found.as_deref(), Some("parameter bias has shape [10] there, but [2] in the task's model"));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn first_difference(checkpoint: &[Parameter], model: &[Parameter]) -> Option<String> {
     for (index, theirs) in checkpoint.iter().enumerate() {
         let Some(ours) = model.get(index) else {
@@ -114,6 +142,19 @@ pub fn first_difference(checkpoint: &[Parameter], model: &[Parameter]) -> Option
 ///
 /// Another architecture (naming the first parameter that differs), an unreadable record, or a
 /// weight that is not finite.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let described = model::parameters(&model);
+/// let bytes = model.into_record().into_bytes()?.to_vec();
+/// let loaded = model::load(&task, &described, bytes, &device)?;
+/// assert_eq!(loaded.weight.val().into_data().to_vec::<f32>().ok(), Some(vec![-1.0, 1.0]));
+/// // Of another architecture.
+/// let refused = model::load(&task, &described[..1], Vec::new(), &device);
+/// assert!(matches!(refused, Err(InfluenceError::Architecture(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn load<T: Task>(
     task: &T,
     described: &[Parameter],
@@ -146,6 +187,16 @@ pub fn load<T: Task>(
 /// # Errors
 ///
 /// As [`load`]; for safetensors, the weights that are missing or left over.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let bytes = model.into_record().into_bytes()?.to_vec();
+/// assert!(model::load_as(&task, "burnpack", &[], bytes.clone(), &device).is_ok());
+/// let refused = model::load_as(&task, "pickle", &[], bytes, &device);
+/// assert!(matches!(refused, Err(InfluenceError::Format(format)) if format == "pickle"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn load_as<T: Task>(
     task: &T,
     format: &str,
@@ -169,6 +220,16 @@ pub fn load_as<T: Task>(
 /// # Errors
 ///
 /// Names the first parameter with a NaN or infinite value.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// assert!(model::check_finite(&model).is_ok());
+/// let weight = Param::from_data([[1.0, f32::NAN]], &device);
+/// let found = model::check_finite(&Linear { weight, bias: None });
+/// assert!(matches!(found, Err(InfluenceError::NotFinite { parameter, position: 1 }) if parameter == "weight"));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn check_finite<M: Module>(model: &M) -> Result<(), InfluenceError> {
     let mut checker = FiniteChecker::default();
     model.visit(&mut checker);
@@ -215,6 +276,15 @@ impl ModuleVisitor for FiniteChecker {
 /// Weights are deep-copied with their identities, BatchNorm statistics frozen at their running
 /// values and dropout off, so that a step taken on the fork measures the weights and nothing
 /// else, and no random number is drawn.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let fork = model::fork(&model);
+/// assert!(fork.weight.val().is_require_grad() && !model.weight.val().is_require_grad());
+/// assert_eq!(fork.weight.id, model.weight.id);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn fork<M: Module>(model: &M) -> M {
     model.valid().train().map(&mut EvaluationFlags)
 }

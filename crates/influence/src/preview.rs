@@ -23,6 +23,13 @@ pub enum Preview {
 }
 
 /// A picture: `height` × `width` pixels, row by row from the top.
+///
+/// ```
+/// use mirrorwatch_influence::{Image, Preview};
+///
+/// let image = Image { width: 2, height: 1, channels: 1, pixels: vec![0, 255] };
+/// assert_eq!(Preview::Image(image), Preview::grey(2, 1, vec![0, 255]));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Pixels in a row.
@@ -37,6 +44,12 @@ pub struct Image {
 
 impl Preview {
     /// A grey picture of `width * height` values, 0 = black.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Preview;
+    /// let picture = Preview::grey(2, 3, vec![0, 255, 0, 255, 0, 255]);
+    /// assert!(picture.image().is_some_and(|image| (image.height, image.channels) == (3, 1)));
+    /// ```
     pub fn grey(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         Preview::Image(Image {
             width,
@@ -47,6 +60,12 @@ impl Preview {
     }
 
     /// A picture in colour, of `width * height * 3` values: red, green and blue of each pixel.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Preview;
+    /// let red = Preview::rgb(1, 1, vec![255, 0, 0]);
+    /// assert!(red.image().is_some_and(|image| image.channels == 3 && image.pixels[0] == 255));
+    /// ```
     pub fn rgb(width: usize, height: usize, pixels: Vec<u8>) -> Self {
         Preview::Image(Image {
             width,
@@ -57,11 +76,23 @@ impl Preview {
     }
 
     /// A text.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Preview;
+    /// let sentence = Preview::text("my card has not arrived yet");
+    /// assert_eq!(sentence.words().as_deref(), Some("my card has not arrived yet"));
+    /// ```
     pub fn text(text: impl Into<String>) -> Self {
         Preview::Text(text.into())
     }
 
     /// A table row.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Preview;
+    /// let diamond = Preview::row([("carat", "0.31"), ("cut", "Ideal")]);
+    /// assert_eq!(diamond.words().as_deref(), Some("carat: 0.31, cut: Ideal"));
+    /// ```
     pub fn row<N: Into<String>, V: Into<String>>(
         columns: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
@@ -70,6 +101,12 @@ impl Preview {
     }
 
     /// The picture, if it is one.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Preview;
+    /// assert!(Preview::grey(1, 1, vec![7]).image().is_some_and(|image| image.pixels == [7]));
+    /// assert_eq!(Preview::text("a").image(), None);
+    /// ```
     pub fn image(&self) -> Option<&Image> {
         match self {
             Preview::Image(image) => Some(image),
@@ -78,6 +115,12 @@ impl Preview {
     }
 
     /// The whole of it as a text: a row as `name: value` separated by commas; none for a picture.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Preview;
+    /// assert_eq!(Preview::row([("x", "1"), ("y", "2")]).words().as_deref(), Some("x: 1, y: 2"));
+    /// assert_eq!(Preview::grey(1, 1, vec![7]).words(), None);
+    /// ```
     pub fn words(&self) -> Option<String> {
         match self {
             Preview::Image(_) => None,

@@ -18,6 +18,31 @@ use crate::task::{Labels, Set, Task, dataset};
 /// # Errors
 ///
 /// What is wrong with the task, and what to do about it.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// // A task that forgets to flatten what its model says.
+/// # struct Broken;
+/// # impl Task for Broken {
+/// #     type Model = Linear;
+/// #     type Item = (f32, usize);
+/// #     type Batch = Tensor<2>;
+/// #     fn model(&self, device: &Device) -> Linear { Line.model(device) }
+/// #     fn train(&self) -> Arc<dyn Dataset<(f32, usize)>> { Line.train() }
+/// #     fn probe(&self) -> Arc<dyn Dataset<(f32, usize)>> { Line.probe() }
+/// #     fn batch(&self, items: Vec<(f32, usize)>, device: &Device) -> Tensor<2> { Line.batch(items, device) }
+/// #     fn label(&self, item: &(f32, usize)) -> usize { item.1 }
+/// #     fn classes(&self) -> usize { 2 }
+/// #     fn logits(&self, model: &Linear, batch: &Tensor<2>) -> Tensor<2> {
+/// #         model.forward(batch.clone()).reshape([1, -1])
+/// #     }
+/// # }
+/// rehearse(&task, &labels, &device)?;
+/// let refused = rehearse(&Broken, &labels, &device).map_err(|error| error.to_string());
+/// assert!(refused.is_err_and(|text| text.contains("have shape [1, 4] for a batch of 2; they must be [2, 2]")));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn rehearse<T: Task>(task: &T, labels: &Labels, device: &Device) -> Result<(), InfluenceError> {
     contained("a fresh model was tried on two probe samples", || {
         attempt(task, labels, device)
@@ -41,6 +66,13 @@ pub(crate) fn contained<R>(
 }
 
 /// What a panic said, if it said anything.
+///
+/// ```
+/// use mirrorwatch_influence::panic_text;
+///
+/// let panic = std::panic::catch_unwind(|| -> () { panic!("no sample {}", 7) }).err();
+/// assert!(panic.is_some_and(|panic| panic_text(panic.as_ref()) == "no sample 7"));
+/// ```
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()

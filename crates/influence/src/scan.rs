@@ -16,6 +16,15 @@ use crate::sweep::{Outputs, SweepOptions, sweep};
 use crate::task::{Labels, Set, Task};
 
 /// A direction and the score that reads it, for example `finetune:after`.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let estimator = Estimator::parse::<Line>("finetune:after")?;
+/// assert_eq!((estimator.direction.as_str(), estimator.score.as_str()), ("finetune", "after"));
+/// assert_eq!(estimator.to_string(), "finetune:after");
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Estimator {
     /// Name of the direction.
@@ -30,6 +39,15 @@ impl Estimator {
     /// # Errors
     ///
     /// A direction or score that does not exist, listing those that do.
+    ///
+    /// ```
+    #[doc = include_str!("example_impl.txt")]
+    #[doc = include_str!("example_task.txt")]
+    /// assert_eq!(Estimator::parse::<Line>("margin")?.to_string(), "margin:counterfactual");
+    /// let unknown = Estimator::parse::<Line>("margin:loudness").map_err(|error| error.to_string());
+    /// assert!(unknown.is_err_and(|text| text.starts_with("unknown score \"loudness\": choose one of after")));
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn parse<T: Task>(text: &str) -> Result<Self, InfluenceError> {
         let (direction, score) = match text.split_once(':') {
             Some((direction, score)) => (direction, Some(score)),
@@ -51,6 +69,17 @@ impl Estimator {
     /// # Errors
     ///
     /// A direction or score that does not exist, or works on logits where there are none.
+    ///
+    /// ```
+    #[doc = include_str!("example_impl.txt")]
+    #[doc = include_str!("example_task.txt")]
+    /// let margin = Estimator::parse::<Line>("margin")?;
+    /// assert!(margin.check::<Line>(&labels).is_ok());
+    /// // A task that has losses instead of classes has no margins.
+    /// let without = Labels { classes: 0, ..labels };
+    /// assert!(margin.check::<Line>(&without).is_err());
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn check<T: Task>(&self, labels: &Labels) -> Result<(), InfluenceError> {
         let direction = direction::by_name::<T>(&self.direction)?.needs_classes();
         let score = score::by_name(&self.score)?.needs_classes();
@@ -70,6 +99,23 @@ impl std::fmt::Display for Estimator {
 }
 
 /// What to compute and how.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// // The second estimator shares the sweeps of the first.
+/// let config = ScanConfig {
+///     estimators: vec![Estimator::parse::<Line>("gradient:after")?, Estimator::parse::<Line>("gradient:delta")?],
+///     folds: 2,
+///     batch_size: 32,
+///     seed: 0,
+///     device: device.clone(),
+/// };
+/// let scan = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
+/// assert_eq!(scan.estimates.len(), 2);
+/// assert_eq!(scan.estimates[0].choices.len(), config.folds);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ScanConfig {
     /// Estimators; the first one counts, the others are reported beside it.
@@ -85,6 +131,26 @@ pub struct ScanConfig {
 }
 
 /// What one estimator says of every sample.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// # let config = ScanConfig {
+/// #     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+/// #     folds: 2,
+/// #     batch_size: 32,
+/// #     seed: 0,
+/// #     device: device.clone(),
+/// # };
+/// let scan = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
+///
+/// let estimate = &scan.estimates[0];
+/// assert_eq!((arg_max(&estimate.train), estimate.suggested[2]), (2, 1));
+/// assert!(estimate.held_out_null && estimate.probe_accuracy > 0.9);
+/// assert_eq!((estimate.probe.len(), estimate.probe_mean.len()), (41, 41));
+/// assert_eq!((estimate.probe_noise, estimate.estimator.to_string()), (0.0, "gradient:after".into()));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Estimate {
     /// Which estimator.
@@ -115,6 +181,28 @@ pub struct Estimate {
 ///
 /// Training samples without a label have the place that their position gives them, and nothing to say: the lowest
 /// score, a loss and a margin of 0.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// # let config = ScanConfig {
+/// #     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+/// #     folds: 2,
+/// #     batch_size: 32,
+/// #     seed: 0,
+/// #     device: device.clone(),
+/// # };
+/// let scan = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
+///
+/// // The wrong label is not fitted, the others are.
+/// let fitted: Vec<bool> = scan.train_margins.iter().map(|&margin| margin > 0.0).collect();
+/// assert_eq!(fitted, [true, true, false, true, true]);
+/// assert!(scan.train_losses[2] > 3.0);
+/// // 41 probe samples, 21 of one class: the model knows more than that.
+/// assert!(scan.probe_accuracy > scan.chance && (scan.chance - 21.0 / 41.0).abs() < 1e-9);
+/// assert!(scan.base_sweep_seconds <= scan.seconds);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Scan {
     /// Loss of each training sample at θ: what training itself sees.
@@ -146,6 +234,21 @@ pub struct Scan {
 }
 
 /// Work of a scan in samples to pass forward, for progress bars.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// # let config = ScanConfig {
+/// #     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+/// #     folds: 2,
+/// #     batch_size: 32,
+/// #     seed: 0,
+/// #     device: device.clone(),
+/// # };
+/// // The checkpoint's own sweep, and one for each of two folds.
+/// assert_eq!(work(&config, &labels), 3 * 5);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn work(config: &ScanConfig, labels: &Labels) -> usize {
     let judged = labels.train.len() - labels.unlabelled.len();
     judged * (1 + directions_of(config).len() * config.folds)
@@ -160,6 +263,23 @@ pub fn work(config: &ScanConfig, labels: &Labels) -> usize {
 ///
 /// An unknown estimator or one that does not suit the task, unreadable data, outputs that are not finite, or
 /// cancellation.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let config = ScanConfig {
+///     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+///     folds: 2,
+///     batch_size: 32,
+///     seed: 0,
+///     device: device.clone(),
+/// };
+/// let scan = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
+///
+/// let scores = &scan.estimates[0].train;
+/// assert_eq!(arg_max(scores), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn scan<T: Task>(
     task: &T,
     model: &T::Model,
@@ -284,6 +404,26 @@ impl Scan {
     /// # Errors
     ///
     /// Scores that cannot be standardised.
+    ///
+    /// ```
+    #[doc = include_str!("example_impl.txt")]
+    #[doc = include_str!("example_task.txt")]
+    /// # let config = ScanConfig {
+    /// #     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+    /// #     folds: 2,
+    /// #     batch_size: 32,
+    /// #     seed: 0,
+    /// #     device: device.clone(),
+    /// # };
+    /// let mut scan = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
+    ///
+    /// // Somebody has verified two labels since.
+    /// let labels = Labels { trusted: vec![0, 3], ..labels };
+    /// scan.fuse(&labels)?;
+    /// let choices = &scan.estimates[0].choices;
+    /// assert!(choices.last().is_some_and(|last| last.starts_with("fused with the loss before the step")));
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn fuse(&mut self, labels: &Labels) -> Result<(), InfluenceError> {
         let judged = labels.labelled();
         let losses = gather(&self.train_losses, &judged);

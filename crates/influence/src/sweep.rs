@@ -10,6 +10,14 @@ use crate::error::InfluenceError;
 use crate::task::{Set, Task, dataset};
 
 /// What a model says of a set of samples at one set of weights.
+///
+/// ```
+/// use mirrorwatch_influence::Outputs;
+///
+/// let outputs = Outputs { classes: 2, logits: vec![2.0, -1.0, 0.0, 0.5], losses: vec![0.25, 0.75] };
+/// assert_eq!((outputs.len(), outputs.row(1)), (2, &[0.0, 0.5][..]));
+/// assert_eq!((outputs.mean_loss(), outputs.accuracy(&[0, 0])), (0.5, 0.5));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Outputs {
     /// Number of classes K; 0 for a task that has losses instead.
@@ -22,27 +30,56 @@ pub struct Outputs {
 
 impl Outputs {
     /// The number of samples.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Outputs;
+    /// let outputs = Outputs { classes: 0, logits: vec![], losses: vec![0.1, 0.2, 0.3] };
+    /// assert_eq!(outputs.len(), 3);
+    /// ```
     pub fn len(&self) -> usize {
         self.losses.len()
     }
 
     /// Whether there are no samples.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Outputs;
+    /// assert!(Outputs { classes: 2, logits: vec![], losses: vec![] }.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.losses.is_empty()
     }
 
     /// The K logits of a sample.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Outputs;
+    /// let outputs = Outputs { classes: 3, logits: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0], losses: vec![2.4, 2.4] };
+    /// assert_eq!(outputs.row(1), [3.0, 4.0, 5.0]);
+    /// ```
     pub fn row(&self, sample: usize) -> &[f32] {
         &self.logits[sample * self.classes..(sample + 1) * self.classes]
     }
 
     /// Mean loss, cross-entropy in nats; 0 when there are no samples.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Outputs;
+    /// let outputs = Outputs { classes: 0, logits: vec![], losses: vec![0.25, 0.75] };
+    /// assert_eq!(outputs.mean_loss(), 0.5);
+    /// ```
     pub fn mean_loss(&self) -> f64 {
         let sum: f64 = self.losses.iter().map(|&l| f64::from(l)).sum();
         sum / self.losses.len().max(1) as f64
     }
 
     /// The share of samples whose largest logit is that of their label. For a task with classes.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::Outputs;
+    /// let outputs = Outputs { classes: 2, logits: vec![1.0, 0.0, 0.0, 1.0], losses: vec![0.3, 0.3] };
+    /// assert_eq!((outputs.accuracy(&[0, 1]), outputs.accuracy(&[0, 0])), (1.0, 0.5));
+    /// ```
     pub fn accuracy(&self, labels: &[usize]) -> f64 {
         let mut right = 0usize;
         for (sample, &label) in labels.iter().enumerate() {
@@ -53,6 +90,22 @@ impl Outputs {
 }
 
 /// How a sweep runs: where, in what batches, and who is told.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let passed = std::cell::Cell::new(0);
+/// let progress = |samples: usize| passed.set(passed.get() + samples);
+/// let cancel = AtomicBool::new(false);
+/// let options = SweepOptions { device: &device, batch_size: 2, progress: &progress, cancel: &cancel };
+/// let all = [0, 1, 2, 3, 4];
+/// sweep(&task, &model, Set::Training, &all, &labels.train, &options)?;
+/// assert_eq!(passed.get(), 5);
+/// cancel.store(true, std::sync::atomic::Ordering::Relaxed);
+/// let stopped = sweep(&task, &model, Set::Training, &all, &labels.train, &options);
+/// assert!(matches!(stopped, Err(InfluenceError::Cancelled)));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct SweepOptions<'a> {
     /// The device to compute on, without autodiff.
     pub device: &'a Device,
@@ -71,6 +124,16 @@ pub struct SweepOptions<'a> {
 /// # Errors
 ///
 /// A sample that cannot be read, logits of the wrong shape or not finite, or cancellation.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// // A label of sample 2 that says 0 where the model says 1.
+/// let outputs = sweep(&task, &model, Set::Training, &[0, 2], &labels.train, &options)?;
+/// assert_eq!((outputs.row(0), outputs.row(1)), (&[1.5, -1.5][..], &[-1.6, 1.6][..]));
+/// assert!(outputs.losses[0] < 0.1 && outputs.losses[1] > 3.0);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn sweep<T: Task>(
     task: &T,
     model: &T::Model,
@@ -200,6 +263,13 @@ pub(crate) fn read_items<I>(
 }
 
 /// Cross-entropy in nats of one row of logits under `label`, stable for large logits.
+///
+/// ```
+/// use mirrorwatch_influence::cross_entropy;
+///
+/// assert_eq!(cross_entropy(&[0.0, 0.0], 1), std::f32::consts::LN_2);
+/// assert_eq!(cross_entropy(&[1e4, -1e4], 1), 2e4);
+/// ```
 pub fn cross_entropy(row: &[f32], label: usize) -> f32 {
     let mut max = f32::NEG_INFINITY;
     for &z in row {
@@ -213,6 +283,10 @@ pub fn cross_entropy(row: &[f32], label: usize) -> f32 {
 }
 
 /// Position of the largest value; the first of equals.
+///
+/// ```
+/// assert_eq!(mirrorwatch_influence::arg_max(&[0.0, 3.0, -1.0, 3.0]), 1);
+/// ```
 pub fn arg_max(row: &[f32]) -> usize {
     let mut best = 0;
     for (k, &z) in row.iter().enumerate() {

@@ -9,17 +9,18 @@
 //! use burn::data::dataset::{Dataset, InMemDataset};
 //! use mirrorwatch::cleaned::{relabelled, without_suspects};
 //!
-//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = tempfile::tempdir()?;
 //! # let path = directory.path().join("export.json");
 //! # std::fs::write(&path, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
-//! #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#).unwrap();
+//! #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
 //! // Pairs of an input and its label, of which the second one is a suspect.
 //! let train = || InMemDataset::new(vec![("a", 0), ("b", 0), ("c", 1)]);
-//! let clean = without_suspects(train(), &path).unwrap();
-//! assert_eq!((clean.len(), clean.get(1).unwrap()), (2, ("c", 1)));
+//! let clean = without_suspects(train(), &path)?;
+//! assert_eq!((clean.len(), clean.get(1)?), (2, ("c", 1)));
 //!
-//! let corrected = relabelled(train(), &path, 0.5, |item, label| item.1 = label).unwrap();
-//! assert_eq!((corrected.len(), corrected.get(1).unwrap()), (3, ("b", 7)));
+//! let corrected = relabelled(train(), &path, 0.5, |item, label| item.1 = label)?;
+//! assert_eq!((corrected.len(), corrected.get(1)?), (3, ("b", 7)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 use std::collections::HashMap;
@@ -36,6 +37,20 @@ use mirrorwatch_daemon::export::Export;
 /// # Errors
 ///
 /// A file that cannot be read, or one that was made for a data set of another length.
+///
+/// ```
+/// # use burn::data::dataset::{Dataset, InMemDataset};
+/// # use mirrorwatch::cleaned::{relabelled, without_suspects};
+/// # let directory = tempfile::tempdir()?;
+/// # let export = directory.path().join("export.json");
+/// # std::fs::write(&export, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
+/// #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
+/// let clean = without_suspects(InMemDataset::new(vec!["a", "b", "c"]), &export)?;
+/// assert_eq!((clean.len(), clean.get(0)?, clean.get(1)?), (2, "a", "c"));
+/// // It is about three samples.
+/// assert!(without_suspects(InMemDataset::new(vec!["a", "b"]), &export).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn without_suspects<D, I>(
     dataset: D,
     path: impl AsRef<Path>,
@@ -60,6 +75,21 @@ where
 /// # Errors
 ///
 /// A file that cannot be read, or one that was made for a data set of another length.
+///
+/// ```
+/// # use burn::data::dataset::{Dataset, InMemDataset};
+/// # use mirrorwatch::cleaned::{relabelled, without_suspects};
+/// # let directory = tempfile::tempdir()?;
+/// # let export = directory.path().join("export.json");
+/// # std::fs::write(&export, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
+/// #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
+/// let train = || InMemDataset::new(vec![("a", 0), ("b", 0), ("c", 1)]);
+/// let likely = relabelled(train(), &export, 0.5, |item, label| item.1 = label)?;
+/// assert_eq!(likely.get(1)?, ("b", 7));
+/// let certain = relabelled(train(), &export, 1.0, |item, label| item.1 = label)?;
+/// assert_eq!(certain.get(1)?, ("b", 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn relabelled<D, I, F>(
     dataset: D,
     path: impl AsRef<Path>,
@@ -85,6 +115,20 @@ where
 }
 
 /// See [`relabelled`].
+///
+/// ```
+/// # use burn::data::dataset::{Dataset, InMemDataset};
+/// # use mirrorwatch::cleaned::{relabelled, without_suspects};
+/// # let directory = tempfile::tempdir()?;
+/// # let export = directory.path().join("export.json");
+/// # std::fs::write(&export, r#"{"schema":1,"run":"r","epoch":3,"step":30,"fingerprint":"","samples":3,"fdr":0.1,
+/// #   "refusal":null,"suspects":[{"index":1,"id":"1","given":0,"suggested":7,"wrong_probability":0.9}]}"#)?;
+/// // It is a data set like the one it is made of.
+/// let train = InMemDataset::new(vec![0, 0, 1]);
+/// let corrected = relabelled(train, &export, 0.5, |item, label| *item = label)?;
+/// assert_eq!(corrected.iter().collect::<Result<Vec<usize>, _>>()?, [0, 7, 1]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Relabelled<D, F> {
     dataset: D,
     labels: HashMap<usize, usize>,

@@ -29,6 +29,18 @@ const EVERY_COUNT_UP_TO: usize = 5_000;
 ///
 /// For samples from a continuous distribution the Berk–Jones probability is 1 − α, to a millionth of α. With ties it
 /// can only be higher: breaking them at random gives a continuous case with more thresholds to fail at.
+///
+/// ```
+/// use mirrorwatch_stats::band::UpperBand;
+///
+/// let band = UpperBand::new(100, 0.05)?;
+/// assert_eq!((band.n(), band.alpha()), (100, 0.05));
+/// // No clean sample of 100 scored above t; of all clean ones, a few per cent may.
+/// assert!(band.at(0) > 0.03 && band.at(0) < 0.1);
+/// // Each bound alone holds with more confidence than all of them together.
+/// assert!(band.local_level().is_some_and(|level| level < 0.05));
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpperBand {
     /// Bounds for counts 0, 1, …; for counts beyond the end the bound is 1.
@@ -44,6 +56,15 @@ impl UpperBand {
     /// # Errors
     ///
     /// As [`berk_jones`](Self::berk_jones).
+    ///
+    /// ```
+    /// use mirrorwatch_stats::band::{DEFAULT_RANGE, UpperBand};
+    ///
+    /// let band = UpperBand::new(50, 0.1)?;
+    /// assert_eq!(band, UpperBand::berk_jones(50, 0.1, DEFAULT_RANGE)?);
+    /// assert!(UpperBand::new(0, 0.1).is_err());
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     pub fn new(n: usize, alpha: f64) -> Result<Self, StatsError> {
         Self::berk_jones(n, alpha, DEFAULT_RANGE)
     }
@@ -57,6 +78,17 @@ impl UpperBand {
     /// # Errors
     ///
     /// [`StatsError::Empty`] for n = 0, [`StatsError::OutOfRange`] for `alpha` or `range`.
+    ///
+    /// ```
+    /// use mirrorwatch_stats::band::UpperBand;
+    ///
+    /// let band = UpperBand::berk_jones(100, 0.05, 0.5)?;
+    /// // In the tail, where few wrong labels are seen, it is narrower than the other one.
+    /// assert!(band.at(0) < UpperBand::dkw(100, 0.05)?.at(0));
+    /// // Beyond half of the samples it says nothing.
+    /// assert!(band.at(50) < 1.0 && band.at(51) == 1.0);
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     pub fn berk_jones(n: usize, alpha: f64, range: f64) -> Result<Self, StatsError> {
         check(n, alpha)?;
         within(
@@ -86,6 +118,17 @@ impl UpperBand {
     /// # Errors
     ///
     /// [`StatsError::Empty`] for n = 0, [`StatsError::OutOfRange`] for `alpha`.
+    ///
+    /// ```
+    /// use mirrorwatch_stats::band::UpperBand;
+    ///
+    /// let band = UpperBand::dkw(200, 0.05)?;
+    /// let width = band.at(0);
+    /// assert!((width - (20.0_f64.ln() / 400.0).sqrt()).abs() < 1e-12);
+    /// assert!((band.at(40) - 0.2 - width).abs() < 1e-12);
+    /// assert_eq!(band.local_level(), None);
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     pub fn dkw(n: usize, alpha: f64) -> Result<Self, StatsError> {
         check(n, alpha)?;
         let width = ((1.0 / alpha).ln() / (2.0 * n as f64)).sqrt();
@@ -103,24 +146,49 @@ impl UpperBand {
 
     /// The upper bound on S(t) for a t which `exceed_count` of the n samples reach or exceed; in (0, 1],
     /// never below `exceed_count` / n.
+    ///
+    /// ```
+    /// let band = mirrorwatch_stats::band::UpperBand::new(200, 0.05)?;
+    /// // 10 of 200 clean samples score at least t: of all, 5 % or somewhat more.
+    /// assert!(band.at(10) > 0.05 && band.at(10) < 0.15);
+    /// assert!(band.at(11) > band.at(10));
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     #[must_use]
     pub fn at(&self, exceed_count: usize) -> f64 {
         self.bounds.get(exceed_count).copied().unwrap_or(1.0)
     }
 
     /// The number of samples the band is for.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_stats::band::UpperBand::dkw(200, 0.05)?.n(), 200);
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     #[must_use]
     pub fn n(&self) -> usize {
         self.n
     }
 
     /// One minus the confidence.
+    ///
+    /// ```
+    /// assert_eq!(mirrorwatch_stats::band::UpperBand::dkw(200, 0.05)?.alpha(), 0.05);
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     #[must_use]
     pub fn alpha(&self) -> f64 {
         self.alpha
     }
 
     /// η, the level of each bound alone; none for the DKW band.
+    ///
+    /// ```
+    /// let band = mirrorwatch_stats::band::UpperBand::berk_jones(200, 0.05, 1.0)?;
+    /// // By the union bound it is no less than the 200th part of alpha.
+    /// assert!(band.local_level().is_some_and(|level| level > 0.05 / 200.0 && level < 0.05));
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
     #[must_use]
     pub fn local_level(&self) -> Option<f64> {
         self.local_level

@@ -9,6 +9,13 @@ use crate::check::within;
 /// # Errors
 ///
 /// [`StatsError::OutOfRange`] unless `p` is from 0 to 1.
+///
+/// ```
+/// // Eight or more heads in ten tosses: (45 + 10 + 1) / 1024.
+/// let p = mirrorwatch_stats::binomial::upper_tail(10, 8, 0.5)?;
+/// assert!((p - 56.0 / 1024.0).abs() < 1e-12);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn upper_tail(trials: usize, successes: usize, p: f64) -> Result<f64, StatsError> {
     within((0.0..=1.0).contains(&p), "p", p, "from 0 to 1")?;
     if successes == 0 {
@@ -28,6 +35,16 @@ pub fn upper_tail(trials: usize, successes: usize, p: f64) -> Result<f64, StatsE
 /// # Errors
 ///
 /// [`StatsError::OutOfRange`] unless `level` is between 0 and 1 and there are no more successes than trials.
+///
+/// ```
+/// use mirrorwatch_stats::binomial::{lower_bound, upper_tail};
+///
+/// // 40 of 100 reviewed labels were wrong: of all, at least 31 % are, with 95 % confidence.
+/// let p = lower_bound(100, 40, 0.05)?;
+/// assert!(p > 0.31 && p < 0.4);
+/// assert!((upper_tail(100, 40, p)? - 0.05).abs() < 1e-9);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn lower_bound(trials: usize, successes: usize, level: f64) -> Result<f64, StatsError> {
     within(
         level > 0.0 && level < 1.0,

@@ -3,6 +3,15 @@
 use rand::{Rng, RngExt};
 
 /// A percentile interval.
+///
+/// ```
+/// use mirrorwatch_stats::bootstrap::{Interval, interval};
+/// use rand::{SeedableRng, rngs::StdRng};
+///
+/// // How many of three units were drawn is always three.
+/// let certain = interval(3, 10, 0.9, &mut StdRng::seed_from_u64(0), |drawn| Some(drawn.len() as f64));
+/// assert_eq!(certain, Some(Interval { low: 3.0, high: 3.0 }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// Lower end.
@@ -16,6 +25,17 @@ pub struct Interval {
 ///
 /// The statistic is given the units that were drawn. Draws where it is undefined are left out; none where it is
 /// undefined in more than half of them, or without a unit.
+///
+/// ```
+/// use mirrorwatch_stats::bootstrap::interval;
+/// use rand::{SeedableRng, rngs::StdRng};
+///
+/// let losses: Vec<f64> = (0..100).map(f64::from).collect();
+/// let mean = |drawn: &[usize]| Some(drawn.iter().map(|&i| losses[i]).sum::<f64>() / 100.0);
+/// let around = interval(100, 1000, 0.95, &mut StdRng::seed_from_u64(1), mean);
+/// // The mean is 49.5 with a standard error of 2.9.
+/// assert!(around.is_some_and(|i| (42.0..46.0).contains(&i.low) && (53.0..57.0).contains(&i.high)));
+/// ```
 pub fn interval(
     count: usize,
     draws: usize,

@@ -20,6 +20,13 @@ use crate::check::{ascending, count_at_least, no_nan, same_length, some_scores};
 /// # Errors
 ///
 /// [`StatsError::Empty`] if `null` is empty, [`StatsError::NotANumber`] for a NaN in either slice.
+///
+/// ```
+/// let null = [0.1, 0.2, 0.3, 0.4];
+/// let p = mirrorwatch_stats::conformal::p_values(&null, &[0.9, 0.35, 0.05])?;
+/// assert_eq!(p, [0.2, 0.4, 1.0]);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn p_values(null: &[f32], scores: &[f32]) -> Result<Vec<f64>, StatsError> {
     some_scores("null", null)?;
     no_nan("scores", scores)?;
@@ -44,6 +51,19 @@ pub fn p_values(null: &[f32], scores: &[f32]) -> Result<Vec<f64>, StatsError> {
 /// # Errors
 ///
 /// As [`p_values`], and [`StatsError::LengthMismatch`] if classes and scores differ in number.
+///
+/// ```
+/// use mirrorwatch_stats::conformal::class_conditional_p_values;
+///
+/// // Class 1 is hard: all of its clean samples score high.
+/// let (null, null_classes) = ([0.1, 0.2, 0.3, 5.0, 6.0, 7.0], [0, 0, 0, 1, 1, 1]);
+/// let p = class_conditional_p_values(&null, &null_classes, &[4.0, 4.0], &[0, 1], 3)?;
+/// assert_eq!(p, [0.25, 1.0]);
+/// // Asked for four of its own, each class is compared with all six.
+/// let pooled = class_conditional_p_values(&null, &null_classes, &[4.0, 4.0], &[0, 1], 4)?;
+/// assert_eq!(pooled, [4.0 / 7.0, 4.0 / 7.0]);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn class_conditional_p_values(
     null: &[f32],
     null_classes: &[usize],

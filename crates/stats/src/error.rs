@@ -3,6 +3,24 @@
 use thiserror::Error;
 
 /// Why a statistic cannot be computed from what was given.
+///
+/// ```
+/// use mirrorwatch_stats::{StatsError, band::UpperBand, conformal, moments, noise_ratio, onset};
+///
+/// let no_rank = StatsError::NotANumber { what: "null", index: 1 };
+/// assert_eq!(conformal::p_values(&[0.1, f32::NAN], &[0.2]), Err(no_rank));
+/// assert_eq!(moments::quantile(&[], 0.5), Err(StatsError::Empty { what: "values" }));
+///
+/// let outside = moments::quantile(&[1.0], 1.5).map_err(|error| error.to_string());
+/// assert_eq!(outside, Err("q is 1.5: it must be from 0 to 1".to_string()));
+/// let differs = onset::changes(&[0, 1], &[0], &[true], &[true], 0.05);
+/// assert!(matches!(differs, Err(StatsError::LengthMismatch { left_len: 2, right_len: 1, .. })));
+///
+/// let band = UpperBand::new(100, 0.05)?;
+/// let other = noise_ratio::lower_bound_with(&band, &[0.1], &[0.2]);
+/// assert_eq!(other, Err(StatsError::BandSize { band: 100, null: 1 }));
+/// # Ok::<(), StatsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StatsError {

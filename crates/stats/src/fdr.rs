@@ -13,6 +13,17 @@ use crate::check::within;
 const SLACK: f64 = 1.0 + 1e-12;
 
 /// Which samples were selected, and what that promises.
+///
+/// ```
+/// use mirrorwatch_stats::fdr::benjamini_hochberg;
+///
+/// let found = benjamini_hochberg(&[0.5, 0.01, 0.9, 0.02], 0.2)?;
+/// let named: Vec<usize> = (0..4).filter(|&i| found.selected[i]).collect();
+/// assert_eq!((named, found.count), (vec![1, 3], 2));
+/// assert_eq!((found.threshold, found.q, found.clean_share), (0.02, 0.2, 1.0));
+/// assert_eq!(found.expected_false, 0.4);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// One flag per p-value, in the order given.
@@ -40,6 +51,15 @@ pub struct Selection {
 /// # Errors
 ///
 /// [`StatsError::OutOfRange`] if `q` or a p-value is outside its range.
+///
+/// ```
+/// use mirrorwatch_stats::fdr::benjamini_hochberg;
+///
+/// // Each is held against 0.02 times its rank.
+/// let found = benjamini_hochberg(&[0.01, 0.02, 0.03, 0.09, 0.9], 0.1)?;
+/// assert_eq!(found.selected, [true, true, true, false, false]);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn benjamini_hochberg(p: &[f64], q: f64) -> Result<Selection, StatsError> {
     select(p, q, 1.0)
 }
@@ -52,6 +72,17 @@ pub fn benjamini_hochberg(p: &[f64], q: f64) -> Result<Selection, StatsError> {
 /// # Errors
 ///
 /// As [`benjamini_hochberg`], and [`StatsError::Empty`] if `null_n` is 0.
+///
+/// ```
+/// use mirrorwatch_stats::fdr::{adaptive_benjamini_hochberg, benjamini_hochberg};
+///
+/// let p = [0.01, 0.02, 0.03, 0.09, 0.9];
+/// let found = adaptive_benjamini_hochberg(&p, 99, 0.1)?;
+/// // Four fifths seem to be clean, which makes room for one more.
+/// assert_eq!((found.clean_share, found.count), (0.8, 4));
+/// assert_eq!(benjamini_hochberg(&p, 0.1)?.count, 3);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn adaptive_benjamini_hochberg(
     p: &[f64],
     null_n: usize,
@@ -76,6 +107,14 @@ pub fn adaptive_benjamini_hochberg(
 /// # Errors
 ///
 /// [`StatsError::OutOfRange`] for a p-value outside [0, 1], [`StatsError::Empty`] if `null_n` is 0.
+///
+/// ```
+/// // Half of 100 samples is clean: their p-values are spread evenly.
+/// let mut p = vec![0.01; 50];
+/// p.extend((0..50).map(|i| (f64::from(i) + 0.5) / 50.0));
+/// assert_eq!(mirrorwatch_stats::fdr::clean_share(&p, 99)?, 0.52);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn clean_share(p: &[f64], null_n: usize) -> Result<f64, StatsError> {
     check_p_values(p)?;
     if null_n == 0 {
@@ -92,6 +131,14 @@ pub fn clean_share(p: &[f64], null_n: usize) -> Result<f64, StatsError> {
 /// The smallest conformal p-value is 1 / (n + 1), so fewer suspects than this never pass, however wrong
 /// their labels. `samples`: N; `null_n`: n; `clean_share`: π₀, 1 for the plain procedure. A result above
 /// N means that nothing can ever be reported; `usize::MAX` if `q` is not positive.
+///
+/// ```
+/// use mirrorwatch_stats::fdr::min_detectable;
+///
+/// // With 1,000 null samples fewer than 500 of 50,000 wrong labels cannot be named, with 10,000 fewer than 50.
+/// assert_eq!(min_detectable(50_000, 1_000, 0.1, 1.0), 500);
+/// assert_eq!(min_detectable(50_000, 10_000, 0.1, 1.0), 50);
+/// ```
 #[must_use]
 pub fn min_detectable(samples: usize, null_n: usize, q: f64, clean_share: f64) -> usize {
     if q.is_nan() || q <= 0.0 {

@@ -19,6 +19,18 @@ use crate::binomial;
 use crate::check::{same_length, within};
 
 /// The flags of one group against what chance lets expect.
+///
+/// ```
+/// // Class 1 is hard: half of its 100 samples are flagged, none of class 0. Source 1 has only class 1.
+/// let strata: Vec<usize> = (0..200).map(|i| i / 100).collect();
+/// let sources: Vec<usize> = (0..200).map(|i| i / 150).collect();
+/// let flagged: Vec<bool> = (0..200).map(|i| i >= 100 && i % 2 == 0).collect();
+/// let found = mirrorwatch_stats::groups::excess(&sources, &strata, &flagged, 0.05)?;
+/// // Which is why it has no more flags than are to be expected.
+/// assert_eq!((found[1].group, found[1].samples, found[1].flagged), (1, 50, 25));
+/// assert_eq!((found[1].expected, found[1].p_value, found[1].stands_out), (25.0, 1.0, false));
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// The group's number, as given.
@@ -45,6 +57,16 @@ pub struct Group {
 ///
 /// [`StatsError::LengthMismatch`] if the slices differ in length, [`StatsError::OutOfRange`] unless
 /// `alpha` is between 0 and 1.
+///
+/// ```
+/// // Three sources with 40 samples of one class each; half of the second one's are flagged.
+/// let sources: Vec<usize> = (0..120).map(|i| i / 40).collect();
+/// let flagged: Vec<bool> = (0..120).map(|i| i / 40 == 1 && i % 2 == 0).collect();
+/// let found = mirrorwatch_stats::groups::excess(&sources, &[0; 120], &flagged, 0.05)?;
+/// assert!(found[1].stands_out && found[1].p_value < 1e-4);
+/// assert!(!found[0].stands_out && !found[2].stands_out);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn excess(
     groups: &[usize],
     strata: &[usize],

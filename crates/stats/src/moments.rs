@@ -11,6 +11,17 @@ const MAD_TO_SIGMA: f64 = 1.4826;
 /// Welford, Technometrics 4, 1962; merging as in Chan, Golub and LeVeque, *Updating formulae and a
 /// pairwise algorithm for computing sample variances*, 1979. A NaN or an infinity that is pushed
 /// makes the mean NaN or infinite.
+///
+/// ```
+/// use mirrorwatch_stats::moments::Running;
+///
+/// let mut losses = Running::default();
+/// for loss in [4.0, 7.0, 13.0, 16.0] {
+///     losses.push(loss);
+/// }
+/// assert_eq!((losses.count, losses.mean, losses.m2), (4, 10.0, 90.0));
+/// assert_eq!(losses.variance(), Some(30.0));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Running {
     /// How many numbers.
@@ -23,6 +34,13 @@ pub struct Running {
 
 impl Running {
     /// Takes in one number.
+    ///
+    /// ```
+    /// let mut seen = mirrorwatch_stats::moments::Running::default();
+    /// seen.push(2.0);
+    /// seen.push(4.0);
+    /// assert_eq!((seen.count, seen.mean), (2, 3.0));
+    /// ```
     pub fn push(&mut self, value: f64) {
         self.count += 1;
         let delta = value - self.mean;
@@ -31,6 +49,15 @@ impl Running {
     }
 
     /// Takes in all that `other` has seen.
+    ///
+    /// ```
+    /// use mirrorwatch_stats::moments::Running;
+    ///
+    /// let mut first = Running { count: 2, mean: 1.0, m2: 2.0 }; // 0 and 2
+    /// let second = Running { count: 2, mean: 5.0, m2: 2.0 }; // 4 and 6
+    /// first.merge(&second);
+    /// assert_eq!(first, Running { count: 4, mean: 3.0, m2: 20.0 });
+    /// ```
     pub fn merge(&mut self, other: &Self) {
         if other.count == 0 {
             return;
@@ -44,6 +71,14 @@ impl Running {
     }
 
     /// The unbiased sample variance (divisor `count` − 1), or none with fewer than two numbers.
+    ///
+    /// ```
+    /// let mut seen = mirrorwatch_stats::moments::Running::default();
+    /// seen.push(1.0);
+    /// assert_eq!(seen.variance(), None);
+    /// seen.push(3.0);
+    /// assert_eq!(seen.variance(), Some(2.0));
+    /// ```
     #[must_use]
     pub fn variance(&self) -> Option<f64> {
         if self.count < 2 {
@@ -62,6 +97,15 @@ impl Running {
 ///
 /// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] if the median
 /// is infinite.
+///
+/// ```
+/// use mirrorwatch_stats::moments::robust_location_scale;
+///
+/// // The last value moves neither.
+/// assert_eq!(robust_location_scale(&[1.0, 2.0, 3.0, 4.0, 1e6])?, (3.0, 1.4826));
+/// assert_eq!(robust_location_scale(&[5.0; 8])?, (5.0, 1.0));
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
     some_scores("values", values)?;
     let sorted = ascending(values);
@@ -93,6 +137,13 @@ pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
 
 /// asinh((v − `location`) / `scale`) of every value: linear around the location, logarithmic far from it, so that
 /// values of any unit can be averaged without the longest tail deciding. Keeps the order of values.
+///
+/// ```
+/// let scores = mirrorwatch_stats::moments::compressed(&[2.0, 2.1, 2002.0], 2.0, 1.0);
+/// assert_eq!(scores[0], 0.0);
+/// assert!((scores[1] - 0.1).abs() < 1e-3);
+/// assert!(scores[2] < 10.0);
+/// ```
 #[must_use]
 pub fn compressed(values: &[f32], location: f64, scale: f64) -> Vec<f32> {
     let mut compressed = Vec::with_capacity(values.len());
@@ -108,6 +159,15 @@ pub fn compressed(values: &[f32], location: f64, scale: f64) -> Vec<f32> {
 /// # Errors
 ///
 /// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] for `q`.
+///
+/// ```
+/// use mirrorwatch_stats::moments::quantile;
+///
+/// let scores = [4.0, 1.0, 3.0, 2.0];
+/// assert_eq!(quantile(&scores, 0.5)?, 2.5);
+/// assert_eq!(quantile(&scores, 0.25)?, 1.75);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn quantile(values: &[f32], q: f64) -> Result<f64, StatsError> {
     some_scores("values", values)?;
     within((0.0..=1.0).contains(&q), "q", q, "from 0 to 1")?;

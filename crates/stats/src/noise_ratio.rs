@@ -29,6 +29,20 @@ use crate::check::{ascending, count_at_least, some_scores};
 const ESTIMATE_ALPHA: f64 = 0.05;
 
 /// A lower confidence bound on the share of wrong labels, and where it comes from.
+///
+/// ```
+/// let null: Vec<f32> = (0..200).map(|i| i as f32 / 200.0).collect();
+/// let mut train: Vec<f32> = (0..900).map(|i| i as f32 / 900.0).collect();
+/// train.extend([3.0; 100]);
+///
+/// let bound = mirrorwatch_stats::noise_ratio::lower_bound(&null, &train, 0.05)?;
+/// // The hundred that score 3 are the evidence; no null sample scores so high.
+/// assert!(bound.threshold > 0.99 && bound.train_exceeding >= 100 && bound.null_exceeding == 0);
+/// assert!(bound.wrong > 50 && bound.wrong <= 100 && bound.train == 1000);
+/// assert!(bound.ratio == bound.unclipped && bound.ratio < bound.estimate);
+/// assert!(bound.clean_exceeding < 0.05 && bound.null == 200 && bound.alpha == 0.05);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoiseBound {
     /// The bound on the noise ratio, in [0, 1]: `unclipped`, or 0 if that is negative.
@@ -65,6 +79,20 @@ pub struct NoiseBound {
 /// # Errors
 ///
 /// [`StatsError::Empty`], [`StatsError::NotANumber`], or [`StatsError::OutOfRange`] for `alpha`.
+///
+/// ```
+/// use mirrorwatch_stats::noise_ratio::lower_bound;
+///
+/// let null: Vec<f32> = (0..200).map(|i| i as f32 / 200.0).collect();
+/// // Five scores above all others could be chance, a quarter of all could not.
+/// let mut few = null.clone();
+/// few[195..].fill(3.0);
+/// let mut many = null.clone();
+/// many[150..].fill(3.0);
+/// assert_eq!(lower_bound(&null, &few, 0.05)?.wrong, 0);
+/// assert!(lower_bound(&null, &many, 0.05)?.ratio > 0.15);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn lower_bound(null: &[f32], train: &[f32], alpha: f64) -> Result<NoiseBound, StatsError> {
     lower_bound_with(&UpperBand::new(null.len(), alpha)?, null, train)
 }
@@ -74,6 +102,21 @@ pub fn lower_bound(null: &[f32], train: &[f32], alpha: f64) -> Result<NoiseBound
 /// # Errors
 ///
 /// As [`lower_bound`], and [`StatsError::BandSize`] if the band is for another number of null samples.
+///
+/// ```
+/// use mirrorwatch_stats::{band::UpperBand, noise_ratio::lower_bound_with};
+///
+/// let null: Vec<f32> = (0..100).map(|i| i as f32 / 100.0).collect();
+/// let band = UpperBand::new(null.len(), 0.05)?;
+/// for wrong in [200, 400] {
+///     let clean = 1000 - wrong;
+///     let mut train: Vec<f32> = (0..clean).map(|i| i as f32 / clean as f32).collect();
+///     train.resize(1000, 2.0);
+///     let bound = lower_bound_with(&band, &null, &train)?;
+///     assert!(bound.wrong > wrong / 2 && bound.wrong <= wrong);
+/// }
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn lower_bound_with(
     band: &UpperBand,
     null: &[f32],
@@ -162,6 +205,15 @@ pub fn lower_bound_with(
 /// # Errors
 ///
 /// As [`lower_bound`].
+///
+/// ```
+/// let null: Vec<f32> = (0..200).map(|i| i as f32 / 200.0).collect();
+/// let mut train: Vec<f32> = (0..900).map(|i| i as f32 / 900.0).collect();
+/// train.extend([3.0; 100]);
+/// let share = mirrorwatch_stats::noise_ratio::estimate(&null, &train)?;
+/// assert!((share - 0.1).abs() < 0.01);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn estimate(null: &[f32], train: &[f32]) -> Result<f64, StatsError> {
     Ok(lower_bound(null, train, ESTIMATE_ALPHA)?.estimate)
 }
@@ -183,6 +235,14 @@ fn plug_in(train_exceeding: usize, train: usize, null_exceeding: usize, null: us
 /// bound computed at its part holds (Bonferroni), and the largest of them so far is a valid bound
 /// too: the noise ratio belongs to the data and does not change from one checkpoint to the next.
 /// Early ones, which see wrong labels best, get the most.
+///
+/// ```
+/// use mirrorwatch_stats::noise_ratio::alpha_at;
+///
+/// let spent: f64 = (0..1000).map(|checkpoint| alpha_at(checkpoint, 0.05)).sum();
+/// assert!(spent < 0.05 && spent > 0.0499);
+/// assert!(alpha_at(0, 0.05) > 0.03);
+/// ```
 #[must_use]
 pub fn alpha_at(index: usize, alpha: f64) -> f64 {
     let k = index as f64 + 1.0;

@@ -26,6 +26,18 @@ use crate::check::same_length;
 use crate::groups::{self, Group};
 
 /// How one group changed between two checkpoints.
+///
+/// ```
+/// // Half of the second source's samples were fitted before, and only the others are now.
+/// let sources: Vec<usize> = (0..80).map(|i| i / 40).collect();
+/// let before: Vec<bool> = (0..80).map(|i| i < 40 || i % 2 == 0).collect();
+/// let now: Vec<bool> = (0..80).map(|i| i < 40 || i % 2 == 1).collect();
+/// let found = mirrorwatch_stats::onset::changes(&sources, &[0; 80], &before, &now, 0.05)?;
+/// // It wobbles: as many were gained as lost.
+/// assert_eq!((found[1].group, found[1].lost, found[1].gained), (1, 20, 20));
+/// assert!(found[1].expected_lost < 7.0 && found[1].p_value > 0.5 && !found[1].went_bad);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The group's number, as given.
@@ -46,6 +58,14 @@ pub struct Change {
 ///
 /// These levels add up to `alpha` over however many comparisons there will be (α / t − α / (t + 1),
 /// summed), so no number of checkpoints has to be known beforehand.
+///
+/// ```
+/// use mirrorwatch_stats::onset::level;
+///
+/// assert_eq!(level(0.05, 1), 0.025);
+/// let spent: f64 = (1..=99).map(|comparison| level(0.05, comparison)).sum();
+/// assert!((spent - 0.05 * 0.99).abs() < 1e-12);
+/// ```
 pub fn level(alpha: f64, comparison: u32) -> f64 {
     let t = f64::from(comparison.max(1));
     alpha / (t * (t + 1.0))
@@ -61,6 +81,19 @@ pub fn level(alpha: f64, comparison: u32) -> f64 {
 ///
 /// [`StatsError::LengthMismatch`] if the slices differ in length, [`StatsError::OutOfRange`] unless
 /// `alpha` is between 0 and 1.
+///
+/// ```
+/// use mirrorwatch_stats::onset;
+///
+/// // Of three sources that were fitted, the second loses half of its samples.
+/// let sources: Vec<usize> = (0..120).map(|i| i / 40).collect();
+/// let now: Vec<bool> = (0..120).map(|i| i / 40 != 1 || i % 2 == 0).collect();
+/// let alpha = onset::level(0.05, 1);
+/// let found = onset::changes(&sources, &[0; 120], &[true; 120], &now, alpha)?;
+/// let bad: Vec<usize> = found.iter().filter(|c| c.went_bad).map(|c| c.group).collect();
+/// assert_eq!(bad, [1]);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn changes(
     groups: &[usize],
     strata: &[usize],

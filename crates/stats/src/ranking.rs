@@ -10,6 +10,11 @@ use crate::check::{no_nan, same_length};
 /// # Errors
 ///
 /// [`StatsError::NotANumber`].
+///
+/// ```
+/// assert_eq!(mirrorwatch_stats::ranking::ranks(&[3.0, 1.0, 3.0])?, [2.5, 1.0, 2.5]);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn ranks(scores: &[f32]) -> Result<Vec<f64>, StatsError> {
     no_nan("scores", scores)?;
     Ok(average_ranks(scores))
@@ -22,6 +27,15 @@ pub fn ranks(scores: &[f32]) -> Result<Vec<f64>, StatsError> {
 /// # Errors
 ///
 /// [`StatsError::NotANumber`].
+///
+/// ```
+/// let normal = mirrorwatch_stats::ranking::normal_scores(&[10.0, 1e9, 20.0])?;
+/// // The quartiles of the normal distribution.
+/// for (score, quartile) in normal.iter().zip([-0.6745, 0.6745, 0.0]) {
+///     assert!((score - quartile).abs() < 1e-4);
+/// }
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn normal_scores(scores: &[f32]) -> Result<Vec<f32>, StatsError> {
     let ranks = ranks(scores)?;
     let beyond = (scores.len() + 1) as f64;
@@ -39,6 +53,16 @@ pub fn normal_scores(scores: &[f32]) -> Result<Vec<f32>, StatsError> {
 ///
 /// [`StatsError::Empty`] without any score, [`StatsError::LengthMismatch`] if they differ in length,
 /// [`StatsError::NotANumber`].
+///
+/// ```
+/// use mirrorwatch_stats::ranking::fuse;
+///
+/// // Two scores of four samples, each in its own unit, agree about the last one only.
+/// let fused = fuse(&[&[1.0, 3.0, 2.0, 4.0], &[300.0, 100.0, 200.0, 400.0]])?;
+/// assert!(fused[3] > 0.8 && fused[..3].iter().all(|&f| f < 0.0));
+/// assert!(fuse(&[]).is_err());
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
 pub fn fuse(scores: &[&[f32]]) -> Result<Vec<f32>, StatsError> {
     let Some(first) = scores.first() else {
         return Err(StatsError::Empty { what: "scores" });
@@ -60,6 +84,15 @@ pub fn fuse(scores: &[&[f32]]) -> Result<Vec<f32>, StatsError> {
 /// The area under the ROC curve: the chance that a positive scores above a negative, ties half.
 ///
 /// None where it is undefined: without a positive or a negative, with lengths that differ, or with NaN.
+///
+/// ```
+/// use mirrorwatch_stats::ranking::auroc;
+///
+/// // Three of the four pairs of a positive and a negative are in order.
+/// let area = auroc(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true]);
+/// assert_eq!(area, Some(0.75));
+/// assert_eq!(auroc(&[0.1, 0.4], &[true, true]), None);
+/// ```
 #[must_use]
 pub fn auroc(scores: &[f32], positive: &[bool]) -> Option<f64> {
     if scores.len() != positive.len() {
@@ -86,6 +119,14 @@ pub fn auroc(scores: &[f32], positive: &[bool]) -> Option<f64> {
 /// interpolation, equal scores enter together.
 ///
 /// None where it is undefined: without a positive, with lengths that differ, or with NaN.
+///
+/// ```
+/// use mirrorwatch_stats::ranking::average_precision;
+///
+/// // The two positives come first, with precision 1, and third, with precision 2/3.
+/// let precision = average_precision(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true]);
+/// assert!(precision.is_some_and(|p| (p - 5.0 / 6.0).abs() < 1e-12));
+/// ```
 #[must_use]
 pub fn average_precision(scores: &[f32], positive: &[bool]) -> Option<f64> {
     if scores.len() != positive.len() || no_nan("scores", scores).is_err() {
@@ -111,6 +152,14 @@ pub fn average_precision(scores: &[f32], positive: &[bool]) -> Option<f64> {
 /// Pearson's correlation of two variables of the same samples.
 ///
 /// None where it is undefined: fewer than two samples, a constant, lengths that differ, NaN or infinities.
+///
+/// ```
+/// use mirrorwatch_stats::ranking::pearson;
+///
+/// let r = pearson(&[1.0, 2.0, 3.0], &[-10.0, -20.0, -30.0]);
+/// assert!(r.is_some_and(|r| (r + 1.0).abs() < 1e-12));
+/// assert_eq!(pearson(&[1.0, 2.0, 3.0], &[7.0, 7.0, 7.0]), None);
+/// ```
 #[must_use]
 pub fn pearson(a: &[f32], b: &[f32]) -> Option<f64> {
     if a.len() != b.len() {
@@ -123,6 +172,14 @@ pub fn pearson(a: &[f32], b: &[f32]) -> Option<f64> {
 /// Spearman's rank correlation: Pearson's of the [`ranks`]. Infinities are ranked like other values.
 ///
 /// None where it is undefined: fewer than two samples, a constant, lengths that differ, or NaN.
+///
+/// ```
+/// use mirrorwatch_stats::ranking::spearman;
+///
+/// // Only the order counts.
+/// let rho = spearman(&[1.0, 2.0, 3.0, 4.0], &[1.0, 10.0, 100.0, 1e9]);
+/// assert!(rho.is_some_and(|rho| (rho - 1.0).abs() < 1e-12));
+/// ```
 #[must_use]
 pub fn spearman(a: &[f32], b: &[f32]) -> Option<f64> {
     if a.len() != b.len() {

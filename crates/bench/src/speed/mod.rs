@@ -89,7 +89,10 @@ pub fn run(options: &Options) -> Result<(), String> {
     let names = PARTS.map(|part| part.name);
     for name in &options.part {
         if !names.contains(&name.as_str()) {
-            return Err(format!("no part is named {name:?}; there are {}", names.join(", ")));
+            return Err(format!(
+                "no part is named {name:?}; there are {}",
+                names.join(", ")
+            ));
         }
     }
     // Fails only when the pool exists already, and it does not yet.

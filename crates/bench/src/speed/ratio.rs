@@ -16,10 +16,7 @@ pub struct Contender<'a> {
 
 impl<'a> Contender<'a> {
     /// A contender by its name.
-    pub fn new(
-        name: impl Into<String>,
-        go: impl FnMut() -> Result<f64, String> + 'a,
-    ) -> Self {
+    pub fn new(name: impl Into<String>, go: impl FnMut() -> Result<f64, String> + 'a) -> Self {
         Self {
             name: name.into(),
             go: Box::new(go),
@@ -143,9 +140,6 @@ mod tests {
     #[test]
     fn who_fails_is_named() {
         let mut contenders = [Contender::new("this one", || Err("no".to_string()))];
-        assert_eq!(
-            take_turns(1, &mut contenders).unwrap_err(),
-            "this one: no"
-        );
+        assert_eq!(take_turns(1, &mut contenders).unwrap_err(), "this one: no");
     }
 }

@@ -153,7 +153,11 @@ mod tests {
         let mut again = section("b", Vec::new());
         again.seconds = 2.0;
         report.put(again, &order);
-        let found: Vec<_> = report.sections.iter().map(|s| (&s.part[..], s.seconds)).collect();
+        let found: Vec<_> = report
+            .sections
+            .iter()
+            .map(|s| (&s.part[..], s.seconds))
+            .collect();
         assert_eq!(found, [("a", 1.0), ("b", 2.0)]);
     }
 
@@ -164,9 +168,15 @@ mod tests {
             seconds: vec![vec![2.0, 2.2, 2.4], vec![1.0, 1.0, 1.0]],
         };
         let mut report = Report::default();
-        report.put(section("scan", vec![Row::ratio(&rounds, 0, 1, "mlp")]), &["scan"]);
+        report.put(
+            section("scan", vec![Row::ratio(&rounds, 0, 1, "mlp")]),
+            &["scan"],
+        );
         let text = report.markdown();
-        assert!(text.contains("| scan | mlp | 2.20 × | 2.10 – 2.30 | sweep |"), "{text}");
+        assert!(
+            text.contains("| scan | mlp | 2.20 × | 2.10 – 2.30 | sweep |"),
+            "{text}"
+        );
         assert!(text.contains("Not measured: tch: no libtorch"));
         assert_eq!(report.sections[0].rows[0].seconds, Some([2.2, 1.0]));
     }

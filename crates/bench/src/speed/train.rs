@@ -53,7 +53,10 @@ impl<'a> Training<'a> {
         }
         let labels = labels(&items, &self.device);
         let logits = self.model.forward(self.task.batch(items, &self.device));
-        let loss = log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg();
+        let loss = log_softmax(logits, 1)
+            .gather(1, labels.unsqueeze_dim(1))
+            .mean()
+            .neg();
         let gradients = GradientsParams::from_grads(loss.backward(), &self.model);
         self.model = self.optimizer.step(RATE, self.model.clone(), gradients);
         Ok(loss)

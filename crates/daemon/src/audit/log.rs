@@ -28,6 +28,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// What a log says.
+///
+/// ```
+/// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+/// # let review = |index: usize, verdict: Verdict| Review {
+/// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
+/// # };
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("reviews.jsonl");
+/// log::append(&path, vec![review(7, Verdict::Confirmed)])?;
+/// let found = log::read(&path)?;
+/// assert_eq!((found.reviews.len(), found.head.len(), found.torn, found.problem), (1, 64, false, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Log {
     /// All reviews up to the first line that does not fit, in their order.
@@ -48,6 +63,23 @@ impl Log {
     /// # Errors
     ///
     /// The line of the file at `path`, and what to do.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+    /// # let review = |index: usize, verdict: Verdict| Review {
+    /// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+    /// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+    /// #     previous: String::new(),
+    /// # };
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("reviews.jsonl");
+    /// log::append(&path, vec![review(7, Verdict::Confirmed), review(9, Verdict::Cleared)])?;
+    /// let changed = std::fs::read_to_string(&path)?.replacen("confirmed", "cleared", 1);
+    /// std::fs::write(&path, changed)?;
+    /// let refused = log::read(&path)?.whole(&path);
+    /// assert!(refused.is_err_and(|error| error.to_string().contains("line 2 does not follow from line 1")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn whole(self, path: &Path) -> Result<Self, DaemonError> {
         match &self.problem {
             None => Ok(self),
@@ -87,6 +119,21 @@ impl Log {
 ///
 /// A file that cannot be read, or that another process holds for long. Lines that do not fit are no error here, see
 /// [`Log::whole`].
+///
+/// ```
+/// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+/// # let review = |index: usize, verdict: Verdict| Review {
+/// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
+/// # };
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("reviews.jsonl");
+/// assert!(log::read(&path)?.reviews.is_empty());
+/// log::append(&path, vec![review(7, Verdict::Confirmed)])?;
+/// assert_eq!(log::read(&path)?.reviews[0].index, 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn read(path: &Path) -> Result<Log, DaemonError> {
     let failed = |error: std::io::Error| unreadable(path, &error.to_string());
     let mut file = match File::open(path) {
@@ -102,6 +149,14 @@ pub fn read(path: &Path) -> Result<Log, DaemonError> {
 }
 
 /// Verifies the bytes of a log.
+///
+/// ```
+/// use mirrorwatch_daemon::audit::log;
+///
+/// assert_eq!(log::verified(b""), log::Log::default());
+/// assert!(log::verified(b"{").torn);
+/// assert!(log::verified(b"{}\n").problem.is_some_and(|p| p.starts_with("line 1 was changed")));
+/// ```
 pub fn verified(bytes: &[u8]) -> Log {
     let mut log = Log::default();
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
@@ -128,6 +183,22 @@ pub fn verified(bytes: &[u8]) -> Log {
 /// # Errors
 ///
 /// A log with a line that does not fit, one that another process holds for long, or a file that cannot be written.
+///
+/// ```
+/// # use mirrorwatch_daemon::audit::{Review, Seen, Verdict, in_force, latest, log};
+/// # let review = |index: usize, verdict: Verdict| Review {
+/// #     schema: 0, sequence: 0, time: 0.0, run: "mnist".into(), index, id: index.to_string(), given: 3, verdict,
+/// #     label: None, who: "ada".into(), by: "command".into(), note: None, evidence: Seen::default(),
+/// #     previous: String::new(),
+/// # };
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("reviews.jsonl");
+/// let first = log::append(&path, vec![review(7, Verdict::Confirmed)])?;
+/// let second = log::append(&path, vec![review(7, Verdict::Withdrawn)])?;
+/// assert_eq!((first[0].sequence, second[0].sequence), (1, 2));
+/// assert_eq!(log::read(&path)?.reviews, [first, second].concat());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn append(path: &Path, mut reviews: Vec<Review>) -> Result<Vec<Review>, DaemonError> {
     let failed = |error: std::io::Error| DaemonError::Write {
         path: path.to_path_buf(),

@@ -8,6 +8,16 @@ use super::{Export, Relabel};
 use crate::audit::{Review, Verdict};
 
 /// A review that the export follows.
+///
+/// ```
+/// use mirrorwatch_daemon::audit::Verdict;
+/// use mirrorwatch_daemon::export::Reviewed;
+///
+/// let line = r#"{"index": 7, "id": "7", "verdict": "relabelled", "label": 5, "who": "ada", "time": 0.0, "sequence": 1}"#;
+/// let review: Reviewed = serde_json::from_str(line)?;
+/// assert_eq!((review.verdict, review.label), (Verdict::Relabelled, Some(5)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reviewed {
     /// The sample's position in the training set, from 0.
@@ -79,6 +89,15 @@ pub(super) fn apply(
 
 impl Export {
     /// How many of its reviews say so.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::{audit::Verdict, export::Export};
+    /// let export: Export = serde_json::from_str(r#"{"schema": 1, "run": "mnist", "epoch": 3, "step": 471,
+    ///     "fingerprint": "", "samples": 9, "fdr": 0.1, "suspects": [], "reviews": [{"index": 7, "id": "7",
+    ///     "verdict": "cleared", "label": null, "who": "ada", "time": 0.0, "sequence": 1}]}"#)?;
+    /// assert_eq!((export.reviewed(Verdict::Cleared), export.reviewed(Verdict::Confirmed)), (1, 0));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
     pub fn reviewed(&self, verdict: Verdict) -> usize {
         let reviews = self.reviews.iter();
         reviews.filter(|review| review.verdict == verdict).count()

@@ -63,6 +63,12 @@ pub struct ReportArgs {
 }
 
 /// Where the sidecar looks for a report, in the directory of a run's results.
+///
+/// ```
+/// use mirrorwatch_daemon::report::served;
+///
+/// assert!(served("state/runs/mnist".as_ref()).ends_with("mnist/report/report.html"));
+/// ```
 pub fn served(results: &Path) -> PathBuf {
     results.join("report").join("report.html")
 }
@@ -73,6 +79,20 @@ pub fn served(results: &Path) -> PathBuf {
 ///
 /// A run without evidence for this data and these settings, records that cannot be read, or files that cannot be
 /// written.
+///
+/// ```
+#[doc = include_str!("../example_task.txt")]
+/// use clap::Parser;
+/// use mirrorwatch_daemon::report::{ReportArgs, run};
+///
+/// #[derive(Parser)]
+/// struct Cli {
+///     #[command(flatten)]
+///     args: ReportArgs,
+/// }
+/// // Nothing was scanned of a run with this name.
+/// assert!(run(&Line, &Cli::parse_from(["my-sidecar", "none"]).args).is_err());
+/// ```
 pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
     let labels = Labels::read(task)?;
     let directory = args.state.clone();

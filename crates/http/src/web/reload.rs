@@ -64,6 +64,17 @@ impl WebConfig {
     /// # Errors
     ///
     /// The first thing that is wrong with them, with its line.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::WebConfig;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("web.yml");
+    /// std::fs::write(&path, "basic_auth_users:\n  ada: $2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n")?;
+    /// assert!(WebConfig::load(&path).is_ok());
+    /// std::fs::write(&path, "basic_auth_user:\n")?;
+    /// assert!(WebConfig::load(&path).is_err_and(|error| error.to_string().contains("basic_auth_user")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load(path: &Path) -> Result<WebConfig, HttpError> {
         let snapshot = Snapshot::take(path);
         let fingerprint = snapshot.fingerprint;
@@ -88,16 +99,45 @@ impl WebConfig {
 
     /// Whether clients must prove who they are: by a password, or by a certificate that a trusted
     /// one has signed.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::WebConfig;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("web.yml");
+    /// std::fs::write(&path, "basic_auth_users:\n  ada: $2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n")?;
+    /// let config = WebConfig::load(&path)?;
+    /// assert!(config.authenticates() && !config.encrypts());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn authenticates(&self) -> bool {
         self.inner.state().loaded.authenticates()
     }
 
     /// Whether the server speaks TLS.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::WebConfig;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("web.yml");
+    /// // Neither TLS nor users.
+    /// std::fs::write(&path, "")?;
+    /// assert!(!WebConfig::load(&path)?.encrypts());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encrypts(&self) -> bool {
         self.inner.state().loaded.tls.is_some()
     }
 
     /// Whether the files, when they were looked at last, were good.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::WebConfig;
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("web.yml");
+    /// std::fs::write(&path, "basic_auth_users:\n  ada: $2b$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n")?;
+    /// assert!(WebConfig::load(&path)?.last_reload_successful());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn last_reload_successful(&self) -> bool {
         self.inner.good.load(Ordering::Relaxed)
     }

@@ -24,6 +24,19 @@ use crate::task::Task;
 /// memorise the probe in turn. So the one-standard-error rule (Breiman, Friedman, Olshen and Stone,
 /// *Classification and Regression Trees*, 1984) is used the other way round: of the depths whose
 /// held-out loss is within one standard error of the smallest, the deepest.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Finetune};
+///
+/// let step = Finetune.step(&probe)?;
+/// // The wrong label is the least likely one at the fork.
+/// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+/// assert_eq!(arg_max(&after.losses), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Finetune;
 
 /// Learning rates to try in turn, until one does not destroy the model.

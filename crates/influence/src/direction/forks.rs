@@ -6,6 +6,18 @@ use crate::sweep::{Outputs, SweepOptions, sweep};
 use crate::task::{Set, Task};
 
 /// Models at θ + v, without autodiff.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Forks, Gradient, PerClass};
+///
+/// assert!(matches!(Gradient.step(&probe)?.forks, Forks::One(_)));
+/// let per_class = PerClass.step(&probe)?.forks;
+/// assert!(matches!(per_class, Forks::PerClass(models) if models.len() == 2));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub enum Forks<M> {
     /// One model, at which every sample is read.
     One(M),
@@ -15,6 +27,14 @@ pub enum Forks<M> {
 
 impl<M> Forks<M> {
     /// The model at which samples that are labelled `class` are read.
+    ///
+    /// ```
+    /// use mirrorwatch_influence::direction::Forks;
+    ///
+    /// let forks = Forks::PerClass(vec!["taught class 0", "taught class 1"]);
+    /// assert_eq!(forks.of(1), &"taught class 1");
+    /// assert_eq!(Forks::One("taught all").of(1), &"taught all");
+    /// ```
     pub fn of(&self, class: usize) -> &M {
         match self {
             Forks::One(model) => model,

@@ -15,6 +15,19 @@ use crate::task::Task;
 /// Source: Ko et al., "The Mirrored Influence Hypothesis", CVPR 2024, with three differences: the
 /// fork is in evaluation semantics, one step serves the whole fold instead of one sample, and the
 /// score keeps its sign, which is what tells harmful from helpful.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Gradient};
+///
+/// let step = Gradient.step(&probe)?;
+/// // The wrong label is the least likely one at the fork.
+/// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+/// assert_eq!(arg_max(&after.losses), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Gradient;
 
 impl<T: Task> Direction<T> for Gradient {

@@ -36,6 +36,19 @@ use crate::task::Task;
 ///
 /// Costs of a fork beside the sweep: up to 10 products, each 2 forward passes and one forward and
 /// backward pass over the drawn samples, and a few vectors of P numbers in host memory.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, InverseHessian};
+///
+/// let step = InverseHessian.step(&probe)?;
+/// // The wrong label is the least likely one at the fork.
+/// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+/// assert_eq!(arg_max(&after.losses), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct InverseHessian;
 
 /// Training samples that G is measured on.

@@ -12,6 +12,19 @@ use crate::task::Task;
 ///
 /// Backpropagates (1/K − onehot(y)) at the logits, so that confident probe samples keep pulling
 /// and the direction does not vanish when the cross-entropy does.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Margin};
+///
+/// let step = Margin.step(&probe)?;
+/// // The wrong label is the least likely one at the fork.
+/// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+/// assert_eq!(arg_max(&after.losses), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Margin;
 
 impl<T: Task> Direction<T> for Margin {
@@ -40,6 +53,19 @@ impl<T: Task> Direction<T> for Margin {
 ///
 /// A step of all layers can destroy a deep convolutional model before it says anything; one of the
 /// last layer cannot.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, MarginLastLayer};
+///
+/// let step = MarginLastLayer.step(&probe)?;
+/// // The wrong label is the least likely one at the fork.
+/// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+/// assert_eq!(arg_max(&after.losses), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct MarginLastLayer;
 
 impl<T: Task> Direction<T> for MarginLastLayer {

@@ -33,14 +33,66 @@ pub use shrink::ShrinkFinetune;
 pub(crate) use step::{lengths, moved};
 
 /// A way to turn probe samples into a weight change θ → θ + v.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Finetune, Forks, Probe, Step};
+/// use mirrorwatch_influence::score::{After, Score};
+///
+/// /// Fine-tunes, and says so in other words.
+/// struct Mine;
+///
+/// impl<T: Task> Direction<T> for Mine {
+///     fn name(&self) -> &'static str {
+///         "mine"
+///     }
+///
+///     fn score(&self) -> &'static dyn Score {
+///         &After
+///     }
+///
+///     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
+///         let Step { forks, choice } = Finetune.step(probe)?;
+///         Ok(Step { forks, choice: format!("mine, {choice}") })
+///     }
+/// }
+/// assert!(Mine.step(&probe)?.choice.starts_with("mine, "));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub trait Direction<T: Task>: Send + Sync {
     /// The name used in options, logs and results.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// let directions = direction::all::<Line>();
+    /// assert_eq!(directions[0].name(), "gradient");
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     fn name(&self) -> &'static str;
 
     /// The score that reads this direction best.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// assert_eq!(direction::by_name::<Line>("finetune")?.score().name(), "after");
+    /// assert_eq!(direction::by_name::<Line>("margin")?.score().name(), "counterfactual");
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     fn score(&self) -> &'static dyn Score;
 
     /// Whether it works on logits, and so only for tasks with classes.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// assert!(!direction::by_name::<Line>("finetune")?.needs_classes());
+    /// assert!(direction::by_name::<Line>("margin")?.needs_classes());
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     fn needs_classes(&self) -> bool {
         false
     }
@@ -50,10 +102,32 @@ pub trait Direction<T: Task>: Send + Sync {
     /// # Errors
     ///
     /// A probe sample that cannot be read, outputs that are not finite, or no gradient at all.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    #[doc = include_str!("../example_probe.txt")]
+    /// let step = direction::by_name("gradient")?.step(&probe)?;
+    /// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+    /// assert_eq!(arg_max(&after.losses), 2);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError>;
 }
 
 /// Where θ + v is and how it was chosen.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Finetune, Forks, Step};
+///
+/// let Step { forks, choice } = Finetune.step(&probe)?;
+/// assert!(matches!(forks, Forks::One(_)));
+/// assert!(choice.contains(" steps at 0.02, held-out loss "));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Step<M> {
     /// The model at θ + v, or one per class.
     pub forks: Forks<M>,
@@ -62,6 +136,14 @@ pub struct Step<M> {
 }
 
 /// All directions, by name. A new one is a new file and a line here.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// let names: Vec<_> = direction::all::<Line>().iter().map(|direction| direction.name()).collect();
+/// assert!(names.contains(&"finetune") && names.contains(&"per-class"));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn all<T: Task>() -> Vec<Box<dyn Direction<T>>> {
     vec![
         Box::new(Gradient),
@@ -79,6 +161,15 @@ pub fn all<T: Task>() -> Vec<Box<dyn Direction<T>>> {
 /// # Errors
 ///
 /// Lists the known names when there is none of that name.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// assert_eq!(direction::by_name::<Line>("finetune")?.name(), "finetune");
+/// let unknown = direction::by_name::<Line>("sideways").err();
+/// assert!(matches!(unknown, Some(InfluenceError::Unknown { kind: "direction", .. })));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn by_name<T: Task>(name: &str) -> Result<Box<dyn Direction<T>>, InfluenceError> {
     let mut known = Vec::new();
     for direction in all::<T>() {
@@ -95,6 +186,30 @@ pub fn by_name<T: Task>(name: &str) -> Result<Box<dyn Direction<T>>, InfluenceEr
 }
 
 /// What a direction may see: the model at θ and the probe samples of one fold.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::direction::{Direction, Gradient, Probe};
+///
+/// let folds = Folds::stratified(&labels.probe, 2, 0);
+/// let held_out = folds.held_out(0);
+/// let step = Gradient.step(&Probe {
+///     task: &task,
+///     model: &model,
+///     labels: &labels,
+///     learnt: &folds.learnt(0),
+///     held_out,
+///     held_out_before: &sweep(&task, &model, Set::Probe, held_out, &labels.probe, &options)?,
+///     device: &device,
+///     batch_size: 32,
+///     seed: 0,
+///     progress: &|_| (),
+///     cancel: &cancel,
+/// })?;
+/// assert!(step.choice.starts_with("rho "));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Probe<'a, T: Task> {
     /// The task.
     pub task: &'a T,

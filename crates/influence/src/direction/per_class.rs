@@ -33,6 +33,20 @@ use crate::task::Task;
 /// forward and backward passes, 5 K n forward passes to choose ρ, and N for the sweep (a sample is read
 /// at one of the models, so not K N); memory for 3 K sets of weights, 12 K P bytes. Meant for some
 /// tens of classes.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, PerClass};
+///
+/// // Sample 2, labelled 0, is read at the fork that learns what tells 0 from 1: it looks less like a 0 than before.
+/// let fork = PerClass.step(&probe)?.forks;
+/// let before = sweep(&task, &model, Set::Training, &[2], &labels.train, &options)?;
+/// let after = sweep(&task, fork.of(0), Set::Training, &[2], &labels.train, &options)?;
+/// assert!(after.losses[0] > before.losses[0]);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct PerClass;
 
 impl<T: Task> Direction<T> for PerClass {

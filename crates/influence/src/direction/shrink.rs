@@ -14,6 +14,19 @@ use crate::task::Task;
 /// Shrinking takes away the confidence with which wrong labels were memorised before the probe teaches
 /// anew (shrink and perturb, Ash and Adams, "On Warm-Starting Neural Network Training", NeurIPS 2020).
 /// It helps when the first checkpoint that is seen has memorised already.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+#[doc = include_str!("../example_probe.txt")]
+/// use mirrorwatch_influence::direction::{Direction, ShrinkFinetune};
+///
+/// let step = ShrinkFinetune.step(&probe)?;
+/// // The wrong label is the least likely one at the fork.
+/// let after = sweep(&task, step.forks.of(0), Set::Training, &[0, 1, 2, 3, 4], &labels.train, &options)?;
+/// assert_eq!(arg_max(&after.losses), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct ShrinkFinetune;
 
 const SHRINK: f64 = 0.7;

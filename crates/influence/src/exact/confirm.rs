@@ -11,6 +11,18 @@ use crate::sweep::SweepOptions;
 use crate::task::{Labels, Set, Task};
 
 /// How suspects are looked at.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::exact::{Confirm, ConfirmOptions};
+///
+/// let few = ConfirmOptions { neighbours: 2, ..ConfirmOptions::default() };
+/// let mut confirm = Confirm::new(&labels, &[2], &[], few);
+/// confirm.add(&task, &model, &options)?;
+/// assert_eq!(confirm.finish().suspects[0].opponents.len(), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConfirmOptions {
     /// Layers whose gradients are taken.
@@ -45,6 +57,20 @@ impl Default for ConfirmOptions {
 }
 
 /// What exact gradients say of one training sample, summed over the checkpoints that were looked at.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # use exact::{Confirm, ConfirmOptions};
+/// # let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
+/// # confirm.add(&task, &model, &options)?;
+/// # let found = confirm.finish();
+/// let suspect = &found.suspects[0];
+/// assert!(suspect.index == 2 && suspect.tracin < 0.0 && suspect.cosine < 0.0 && suspect.influence < 0.0);
+/// assert!(suspect.self_influence > found.null[0].self_influence);
+/// assert!(suspect.support < found.null[0].support);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageTwo {
     /// Position in the training set.
@@ -69,6 +95,19 @@ pub struct StageTwo {
 }
 
 /// A sample beside a suspect.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # use exact::{Confirm, ConfirmOptions};
+/// # let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
+/// # confirm.add(&task, &model, &options)?;
+/// # let found = confirm.finish();
+/// // Clean samples above zero speak against the label 0 of a sample that lies there.
+/// let opponent = found.suspects[0].opponents[0];
+/// assert!(labels.probe[opponent.index] == 1 && opponent.cosine < -0.9);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
     /// Position in its set.
@@ -78,6 +117,19 @@ pub struct Neighbour {
 }
 
 /// Gathers what exact gradients say, checkpoint by checkpoint.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::exact::{Confirm, ConfirmOptions};
+///
+/// let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
+/// // Once for every checkpoint.
+/// confirm.add(&task, &model, &options)?;
+/// let found = confirm.finish();
+/// assert!(found.suspects[0].support < found.null[0].support.min(found.null[1].support));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Confirm<'a> {
     labels: &'a Labels,
     options: ConfirmOptions,
@@ -95,6 +147,18 @@ pub struct Confirm<'a> {
 }
 
 /// What was gathered.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # use exact::{Confirm, ConfirmOptions};
+/// # let mut confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
+/// # confirm.add(&task, &model, &options)?;
+/// # let found = confirm.finish();
+/// assert_eq!((found.checkpoints, found.suspects.len(), found.null.len()), (1, 1, 2));
+/// assert!(found.null[0].opponents.is_empty());
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confirmation {
     /// The suspects, in the order in which they were given.
@@ -108,6 +172,16 @@ pub struct Confirmation {
 impl<'a> Confirm<'a> {
     /// Prepares to look at `suspects` and at `null` samples, which are known to be right: positions in the training
     /// set.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// use mirrorwatch_influence::exact::{Confirm, ConfirmOptions};
+    ///
+    /// let found = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default()).finish();
+    /// assert_eq!((found.suspects[0].index, found.null[1].index, found.checkpoints), (2, 1, 0));
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn new(
         labels: &'a Labels,
         suspects: &[usize],
@@ -147,6 +221,16 @@ impl<'a> Confirm<'a> {
     }
 
     /// Gradients that one checkpoint takes, for progress bars; more where not all suspects' fit into memory at once.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # use exact::{Confirm, ConfirmOptions};
+    /// let confirm = Confirm::new(&labels, &[2], &[0, 1], ConfirmOptions::default());
+    /// // Three that are judged, 41 probe samples twice, all 5 training samples as candidates.
+    /// assert_eq!(confirm.work(), 3 + 2 * 41 + 5);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn work(&self) -> usize {
         self.judged.len() + 2 * self.labels.probe.len() + self.candidates.len()
     }
@@ -156,6 +240,17 @@ impl<'a> Confirm<'a> {
     /// # Errors
     ///
     /// Samples that cannot be read, gradients that are not finite, or cancellation.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # use exact::{Confirm, ConfirmOptions};
+    /// let mut confirm = Confirm::new(&labels, &[2], &[], ConfirmOptions::default());
+    /// assert_eq!(confirm.add(&task, &model, &options)?.stopped, "converged");
+    /// confirm.add(&task, &model, &options)?;
+    /// assert_eq!(confirm.finish().checkpoints, 2);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn add<T: Task>(
         &mut self,
         task: &T,
@@ -214,6 +309,18 @@ impl<'a> Confirm<'a> {
     }
 
     /// What was gathered.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # use exact::{Confirm, ConfirmOptions};
+    /// let mut confirm = Confirm::new(&labels, &[2], &[], ConfirmOptions::default());
+    /// confirm.add(&task, &model, &options)?;
+    /// let suspect = confirm.finish().suspects.remove(0);
+    /// // Training samples that pull as it does: none but itself has a wrong label, and that does not count.
+    /// assert!(suspect.tracin < 0.0 && suspect.proponents.iter().all(|other| other.index != 2));
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn finish(mut self) -> Confirmation {
         let checkpoints = self.checkpoints.max(1) as f64;
         for sum in &mut self.sums {

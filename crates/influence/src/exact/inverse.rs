@@ -7,6 +7,18 @@ use crate::error::InfluenceError;
 use crate::task::Task;
 
 /// How (G + λI) v = ∇L_P is solved.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::exact::InverseOptions;
+///
+/// let options = InverseOptions { iterations: 1, residual: 0.0, ..InverseOptions::default() };
+/// let solved = exact.inverse_curvature(&[0, 1, 2, 3, 4], options)?;
+/// assert_eq!((solved.iterations, solved.stopped), (1, "limit"));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InverseOptions {
     /// λ as a share of the curvature that the probe's gradient g sees, gᵀGg / gᵀg: a measured scale, because
@@ -30,6 +42,18 @@ impl Default for InverseOptions {
 }
 
 /// The solution and what is known of it.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::exact::InverseOptions;
+///
+/// let solved = exact.inverse_curvature(&[0, 1, 2, 3, 4], InverseOptions::default())?;
+/// assert_eq!((solved.v.len(), solved.stopped), (4, "converged"));
+/// assert!(solved.residual <= 1e-3 && solved.iterations <= 4 && solved.damping > 0.0);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Solved {
     /// v, in the layout of the gradients.
@@ -56,6 +80,20 @@ impl<T: Task> Exact<'_, T> {
     /// # Errors
     ///
     /// A training sample that cannot be read, or cancellation.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// use mirrorwatch_influence::exact::{InverseOptions, inner};
+    ///
+    /// let solved = exact.inverse_curvature(&[0, 1, 2, 3, 4], InverseOptions::default())?;
+    /// let influence = |index| -> Result<f64, InfluenceError> {
+    ///     Ok(inner(&exact.sample(Set::Training, index, labels.train[index])?, &solved.v))
+    /// };
+    /// assert!(influence(2)? < 0.0 && influence(3)? > 0.0);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn inverse_curvature(
         &self,
         samples: &[usize],

@@ -35,6 +35,19 @@ pub use pairs::Products;
 /// Gradients of the loss of single samples (cross-entropy in nats, or the task's own) with respect to the weights of one checkpoint.
 ///
 /// A gradient is a vector of [`parameters`](Exact::parameters) numbers, in the order of the model.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::exact::{Exact, inner};
+///
+/// let exact = Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// // To learn the wrong label of sample 2 is to unlearn the probe; sample 3 helps.
+/// let wrong = exact.sample(Set::Training, 2, labels.train[2])?;
+/// let right = exact.sample(Set::Training, 3, labels.train[3])?;
+/// assert!(inner(&wrong, exact.probe()) < 0.0 && inner(&right, exact.probe()) > 0.0);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub struct Exact<'a, T: Task> {
     task: &'a T,
     forward: &'a SweepOptions<'a>,
@@ -54,6 +67,16 @@ impl<'a, T: Task> Exact<'a, T> {
     /// # Errors
     ///
     /// A probe sample that cannot be read, no gradient at all, or one that is not finite.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// use mirrorwatch_influence::exact::Exact;
+    ///
+    /// let exact = Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// assert_eq!(exact.probe().len(), exact.parameters());
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn new(
         task: &'a T,
         model: &T::Model,
@@ -86,16 +109,42 @@ impl<'a, T: Task> Exact<'a, T> {
     }
 
     /// Numbers in a gradient.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// // Two weights and two biases.
+    /// assert_eq!(exact.parameters(), 4);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn parameters(&self) -> usize {
         self.probe.len()
     }
 
     /// ‖θ‖ over the parameters that take part.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// assert!((exact.weights_length() - 2.0_f64.sqrt()).abs() < 1e-6);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn weights_length(&self) -> f64 {
         self.weights
     }
 
     /// ∇L_P: the mean gradient of all probe samples.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// // Down the gradient, what points above zero looks more like class 1.
+    /// assert!(exact.probe()[1] < 0.0);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn probe(&self) -> &[f32] {
         &self.probe
     }
@@ -105,6 +154,15 @@ impl<'a, T: Task> Exact<'a, T> {
     /// # Errors
     ///
     /// A sample that cannot be read, or cancellation.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// let all: Vec<usize> = (0..labels.probe.len()).collect();
+    /// assert_eq!(exact.mean(Set::Probe, &all, &labels.probe)?, exact.probe());
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn mean(
         &self,
         set: Set,
@@ -120,6 +178,16 @@ impl<'a, T: Task> Exact<'a, T> {
     /// # Errors
     ///
     /// A sample that cannot be read, or cancellation.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// // The two labels pull in opposite directions.
+    /// let [given, other] = [0, 1].map(|label| exact.sample(Set::Training, 2, label));
+    /// assert!(exact::inner(&given?, &other?) < 0.0);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn sample(&self, set: Set, index: usize, label: usize) -> Result<Vec<f32>, InfluenceError> {
         let gradients = self.gradients(set, &[index], &[label], 1.0)?;
         flatten(&self.theta, &gradients, &self.like)
@@ -131,6 +199,18 @@ impl<'a, T: Task> Exact<'a, T> {
     /// # Errors
     ///
     /// Cancellation, or a gradient that cannot be read.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// // (z_0 + z_1) / 2 − z_0 at x = 1.6, by the weights and the biases.
+    /// let gradient = exact.margin((1.6, 0), 0)?;
+    /// for (found, expected) in gradient.iter().zip([-0.8, 0.8, -0.5, 0.5]) {
+    ///     assert!((found - expected).abs() < 1e-6);
+    /// }
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn margin(&self, item: T::Item, label: usize) -> Result<Vec<f32>, InfluenceError> {
         let gradients = self.differentiate(vec![item], &[label], 1.0, margin_of)?;
         flatten(&self.theta, &gradients, &self.like)
@@ -141,11 +221,29 @@ impl<'a, T: Task> Exact<'a, T> {
     /// # Errors
     ///
     /// Weights that cannot be read.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// assert_eq!(exact.weights()?, [-1.0, 1.0, 0.0, 0.0]);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn weights(&self) -> Result<Vec<f32>, InfluenceError> {
         flatten(&self.theta, &values(&self.theta), &self.like)
     }
 
     /// The model at θ + scale · `change`, without autodiff.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// let doubled = exact.moved(&exact.weights()?, 1.0);
+    /// let outputs = sweep(&task, &doubled, Set::Training, &[0], &labels.train, &options)?;
+    /// assert_eq!(outputs.row(0), [3.0, -3.0]);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn moved(&self, change: &[f32], scale: f64) -> T::Model {
         let change = unflatten(&self.theta, &self.like, change);
         moved(&self.theta, &change, scale)
@@ -222,6 +320,10 @@ fn margin_of<T: Task>(
 }
 
 /// ⟨a, b⟩ of two gradients, summed in double precision.
+///
+/// ```
+/// assert_eq!(mirrorwatch_influence::exact::inner(&[1.0, 2.0], &[3.0, -1.0]), 1.0);
+/// ```
 pub fn inner(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b)
 }

@@ -13,6 +13,20 @@ const HELD: usize = 512 << 20;
 const CHUNK: usize = 32;
 
 /// ⟨∇ℓ_i, ∇ℓ_j⟩ of rows i and columns j, and both sides' lengths.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// let [wrong, right] = [(Set::Training, 2, 0), (Set::Training, 3, 1)];
+/// let products = exact.pairs(&[wrong], &[wrong, right], &[exact.probe()])?;
+/// assert_eq!((products.columns, products.values.len()), (2, 2));
+/// // With itself, its squared length.
+/// let length = products.row_lengths[0];
+/// assert!((products.value(0, 0) - length * length).abs() < 1e-4 && length == products.column_lengths[0]);
+/// assert!(products.along[0][0] < 0.0);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Products {
     /// Number of columns.
@@ -29,11 +43,35 @@ pub struct Products {
 
 impl Products {
     /// ⟨∇ℓ_i, ∇ℓ_j⟩.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::exact::Products;
+    /// let products = Products {
+    ///     columns: 2,
+    ///     values: vec![1.0, 2.0, 3.0, 4.0],
+    ///     along: vec![Vec::new(); 2],
+    ///     row_lengths: vec![2.0, 4.0],
+    ///     column_lengths: vec![1.0, 2.0],
+    /// };
+    /// assert_eq!(products.value(1, 0), 3.0);
+    /// ```
     pub fn value(&self, row: usize, column: usize) -> f64 {
         f64::from(self.values[row * self.columns + column])
     }
 
     /// The cosine of the two gradients, in [−1, 1]; 0 where one vanishes.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::exact::Products;
+    /// let products = Products {
+    ///     columns: 1,
+    ///     values: vec![3.0, 0.0],
+    ///     along: vec![Vec::new(); 2],
+    ///     row_lengths: vec![2.0, 0.0],
+    ///     column_lengths: vec![2.0],
+    /// };
+    /// assert_eq!((products.cosine(0, 0), products.cosine(1, 0)), (0.75, 0.0));
+    /// ```
     pub fn cosine(&self, row: usize, column: usize) -> f64 {
         let lengths = self.row_lengths[row] * self.column_lengths[column];
         if lengths > 0.0 {
@@ -53,6 +91,16 @@ impl<T: Task> Exact<'_, T> {
     /// # Errors
     ///
     /// A sample that cannot be read, or cancellation.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+    /// let [wrong, right] = [(Set::Training, 2, 0), (Set::Training, 3, 1)];
+    /// let products = exact.pairs(&[wrong], &[right], &[])?;
+    /// assert!(products.cosine(0, 0) < -0.9);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
     pub fn pairs(
         &self,
         rows: &[(Set, usize, usize)],

@@ -3,6 +3,12 @@
 use super::{Score, View};
 
 /// ℓ_i(θ + v): the loss of the given label after the step.
+///
+/// ```
+#[doc = include_str!("../example_view.txt")]
+/// let scores = score::After.score(&view);
+/// assert!(scores[1] > 2.0 && scores[3] > 6.0 && scores[0] < 0.2);
+/// ```
 pub struct After;
 
 impl Score for After {

@@ -3,10 +3,20 @@
 use super::{Score, View, add_log_probabilities};
 
 /// max_{c≠y} Δz̃_c − Δz̃_y, with the changes of each class's logit centred over the training set.
+///
+/// ```
+#[doc = include_str!("../example_view.txt")]
+/// assert_eq!(score::Counterfactual.score(&view), [-2.0, 2.0, -6.0, 6.0]);
+/// ```
 pub struct Counterfactual;
 
 /// [`Counterfactual`] divided by the sample's mean |Δz̃|, so that samples the step moves a lot do
 /// not drown the others.
+///
+/// ```
+#[doc = include_str!("../example_view.txt")]
+/// assert_eq!(score::CounterfactualRelative.score(&view), [-2.0, 2.0, -2.0, 2.0]);
+/// ```
 pub struct CounterfactualRelative;
 
 impl Score for Counterfactual {

@@ -4,6 +4,12 @@ use super::{Score, View};
 
 /// Δℓ_i = ℓ_i(θ + v) − ℓ_i(θ), signed: positive means that learning clean data made this label
 /// less likely.
+///
+/// ```
+#[doc = include_str!("../example_view.txt")]
+/// let scores = score::Delta.score(&view);
+/// assert!(scores[0] < 0.0 && scores[1] > 1.4);
+/// ```
 pub struct Delta;
 
 impl Score for Delta {

@@ -14,27 +14,84 @@ pub use counterfactual::{Counterfactual, CounterfactualRelative};
 pub use delta::Delta;
 
 /// Reads one number per sample off the outputs at θ and at θ + v.
+///
+/// ```
+#[doc = include_str!("../example_view.txt")]
+/// /// By how much the given label's logit falls.
+/// struct Fall;
+///
+/// impl Score for Fall {
+///     fn name(&self) -> &'static str {
+///         "fall"
+///     }
+///
+///     fn held_out_null(&self) -> bool {
+///         false
+///     }
+///
+///     fn score(&self, view: &View<'_>) -> Vec<f32> {
+///         let mut change = [0.0; 2];
+///         let mut of = |sample: usize| {
+///             view.change(sample, &mut change);
+///             -change[view.labels[sample]]
+///         };
+///         (0..view.labels.len()).map(&mut of).collect()
+///     }
+/// }
+/// assert_eq!(Fall.score(&view), [-1.0, 1.0, -3.0, 3.0]);
+/// ```
 pub trait Score: Send + Sync {
     /// The name used in options, logs and results.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::score::{self, Score};
+    /// assert_eq!(score::After.name(), "after");
+    /// ```
     fn name(&self) -> &'static str;
 
     /// Whether held-out samples may serve as the null distribution.
     ///
     /// True only where memorising a clean sample makes it look *cleaner*, so that held-out
     /// samples err on the safe side.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::score::{self, Score};
+    /// assert!(score::After.held_out_null() && !score::Delta.held_out_null());
+    /// ```
     fn held_out_null(&self) -> bool;
 
     /// Whether it reads logits, and so only serves tasks with classes.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::score::{self, Score};
+    /// assert!(score::Counterfactual.needs_classes() && !score::After.needs_classes());
+    /// ```
     fn needs_classes(&self) -> bool {
         false
     }
 
     /// One score per sample of the view.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// for score in score::all() {
+    ///     let scores = score.score(&view);
+    ///     assert!(scores[1] > scores[0], "{}", score.name());
+    /// }
+    /// ```
     fn score(&self, view: &View<'_>) -> Vec<f32>;
 
     /// Adds, for every sample and class, how much the outputs speak for that class as the label;
     /// `support` holds K values per sample. The best class other than the given one becomes the
     /// suggested label. Log-probabilities after the step unless the score has a better reading.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// let mut support = vec![0.0; 8];
+    /// score::After.support(&view, &mut support);
+    /// // The second sample should rather be labelled 1.
+    /// assert!(support[3] > support[2]);
+    /// ```
     fn support(&self, view: &View<'_>, support: &mut [f32]) {
         add_log_probabilities(view, support);
     }
@@ -55,6 +112,12 @@ fn add_log_probabilities(view: &View<'_>, support: &mut [f32]) {
 }
 
 /// All scores. A new one is a new file and a line here.
+///
+/// ```
+/// # use mirrorwatch_influence::score::{self, Score};
+/// let names: Vec<_> = score::all().iter().map(|score| score.name()).collect();
+/// assert_eq!(names[..2], ["after", "delta"]);
+/// ```
 pub fn all() -> Vec<&'static dyn Score> {
     vec![&After, &Delta, &Counterfactual, &CounterfactualRelative]
 }
@@ -64,6 +127,15 @@ pub fn all() -> Vec<&'static dyn Score> {
 /// # Errors
 ///
 /// Lists the known names when there is none of that name.
+///
+/// ```
+/// use mirrorwatch_influence::score::{self, Score};
+///
+/// assert_eq!(score::by_name("after")?.name(), "after");
+/// let unknown = score::by_name("before").map(|_| ()).map_err(|error| error.to_string());
+/// assert!(unknown.is_err_and(|text| text.starts_with("unknown score \"before\": choose one of after, ")));
+/// # Ok::<(), mirrorwatch_influence::InfluenceError>(())
+/// ```
 pub fn by_name(name: &str) -> Result<&'static dyn Score, InfluenceError> {
     let mut known = Vec::new();
     for score in all() {
@@ -80,6 +152,12 @@ pub fn by_name(name: &str) -> Result<&'static dyn Score, InfluenceError> {
 }
 
 /// Outputs of the same samples at θ and at θ + v, with the labels to judge.
+///
+/// ```
+#[doc = include_str!("../example_view.txt")]
+/// assert_eq!(view.labels.len(), view.before.len());
+/// assert!(view.loss(view.after, 1) > view.loss(view.before, 1));
+/// ```
 pub struct View<'a> {
     /// Outputs at θ.
     pub before: &'a Outputs,
@@ -94,6 +172,17 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// A view centred on its own samples.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::{Outputs, score::View};
+    /// # let outputs = |logits: &[f32]| Outputs { classes: 2, logits: logits.to_vec(), losses: vec![0.0; 2] };
+    /// // The step raises the first logit of both samples by 5: that tells nothing of either.
+    /// let (before, after) = (outputs(&[0.0; 4]), outputs(&[5.0, 1.0, 5.0, -1.0]));
+    /// let view = View::new(&before, &after, &[0, 0]);
+    /// let mut change = [0.0; 2];
+    /// view.change(0, &mut change);
+    /// assert_eq!(change, [0.0, 1.0]);
+    /// ```
     pub fn new(before: &'a Outputs, after: &'a Outputs, labels: &'a [usize]) -> Self {
         let centres = vec![centre(before, after, |_| true)];
         Self {
@@ -106,6 +195,19 @@ impl<'a> View<'a> {
 
     /// A view of samples that were read at the fork of their own label each. Centred by label: what a
     /// fork does to all of its samples says nothing of one.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::{Outputs, score::View};
+    /// # let outputs = |logits: &[f32]| Outputs { classes: 2, logits: logits.to_vec(), losses: vec![0.0; 3] };
+    /// // Samples 0 and 1 are read at the fork of class 0, which moves them by 5 on average, sample 2 at that of class 1.
+    /// let (before, after) = (outputs(&[0.0; 6]), outputs(&[4.0, 0.0, 6.0, 0.0, 0.0, 9.0]));
+    /// let view = View::per_class(&before, &after, &[0, 0, 1]);
+    /// let mut changes = [[0.0; 2]; 3];
+    /// for (sample, change) in changes.iter_mut().enumerate() {
+    ///     view.change(sample, change);
+    /// }
+    /// assert_eq!(changes, [[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]]);
+    /// ```
     pub fn per_class(before: &'a Outputs, after: &'a Outputs, labels: &'a [usize]) -> Self {
         let mut centres = Vec::with_capacity(before.classes);
         for class in 0..before.classes {
@@ -120,6 +222,15 @@ impl<'a> View<'a> {
     }
 
     /// A view centred as another one: held-out samples are judged on the training set's scale.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// let (held_out, moved) = (outputs(&[0.0, 0.0]), outputs(&[5.0, 1.0]));
+    /// let mut change = [0.0; 2];
+    /// View::centred_as(&view, &held_out, &moved, &[0]).change(0, &mut change);
+    /// // On its own it would be its own centre, and have no change.
+    /// assert_eq!(change, [5.0, 1.0]);
+    /// ```
     pub fn centred_as(
         other: &View<'_>,
         before: &'a Outputs,
@@ -135,12 +246,25 @@ impl<'a> View<'a> {
     }
 
     /// Whether samples were read at the fork of their own label.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// assert!(!view.is_per_class());
+    /// assert!(View::per_class(&before, &after, &[0; 4]).is_per_class());
+    /// ```
     pub fn is_per_class(&self) -> bool {
         self.centres.len() > 1
     }
 
     /// What the model says that was told no sample's label: the outputs after the step, or before it where each
     /// sample was read at the fork of its own label.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// assert_eq!(view.told_nothing().logits, after.logits);
+    /// let per_class = View::per_class(&before, &after, &[0; 4]);
+    /// assert_eq!(per_class.told_nothing().logits, before.logits);
+    /// ```
     pub fn told_nothing(&self) -> &'a Outputs {
         if self.is_per_class() {
             self.before
@@ -151,6 +275,14 @@ impl<'a> View<'a> {
 
     /// The loss of a sample: cross-entropy (nats) under the label that is judged, which need not be the given one;
     /// without classes, the task's own.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// // Were sample 1 labelled 1, the step would have lowered its loss.
+    /// let judged = View::new(&before, &after, &[1; 4]);
+    /// assert!(judged.loss(&after, 1) < judged.loss(&before, 1));
+    /// assert!(view.loss(&after, 1) > view.loss(&before, 1));
+    /// ```
     pub fn loss(&self, outputs: &Outputs, sample: usize) -> f32 {
         match outputs.classes {
             0 => outputs.losses[sample],
@@ -159,6 +291,13 @@ impl<'a> View<'a> {
     }
 
     /// Centred logit changes Δz̃ of a sample, written over `row` (length K).
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// let mut change = [0.0; 2];
+    /// view.change(3, &mut change);
+    /// assert_eq!(change, [-3.0, 3.0]);
+    /// ```
     pub fn change(&self, sample: usize, row: &mut [f32]) {
         let (before, after) = (self.before.row(sample), self.after.row(sample));
         let centre = if self.is_per_class() {

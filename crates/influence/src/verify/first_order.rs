@@ -18,6 +18,14 @@ const PEARSON: f64 = 0.99;
 const SLOPE: f64 = 0.1;
 
 /// Agreement at one step length.
+///
+/// ```
+/// use mirrorwatch_influence::verify::AtLength;
+///
+/// let at = AtLength { length: 1e-3, pearson: Some(0.999), spearman: Some(0.99), slope: Some(1.02) };
+/// assert!(at.is_linear());
+/// assert!(!AtLength { slope: Some(1.5), ..at }.is_linear());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AtLength {
     /// ‖v‖ / ‖θ‖.
@@ -32,6 +40,13 @@ pub struct AtLength {
 
 impl AtLength {
     /// Whether the change of the loss is what the gradients say: correlation ≥ .99, slope within .1 of 1.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::verify::{AtLength, FirstOrder};
+    /// let at = AtLength { length: 1e-3, pearson: Some(0.98), spearman: None, slope: Some(1.0) };
+    /// assert!(!at.is_linear());
+    /// assert!(AtLength { pearson: Some(0.99), ..at }.is_linear());
+    /// ```
     pub fn is_linear(&self) -> bool {
         self.pearson.is_some_and(|r| r >= PEARSON)
             && self.slope.is_some_and(|slope| (slope - 1.0).abs() <= SLOPE)
@@ -39,6 +54,17 @@ impl AtLength {
 }
 
 /// What was found over all lengths.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::verify::{LENGTHS, first_order};
+///
+/// let found = first_order(&task, &model, &labels, &exact, &[0, 1, 2, 3, 4], &options)?;
+/// assert_eq!((found.samples, found.lengths.len()), (5, LENGTHS.len()));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirstOrder {
     /// Training samples that it was measured on.
@@ -49,6 +75,14 @@ pub struct FirstOrder {
 
 impl FirstOrder {
     /// The longest run of linear lengths; none when no length is linear.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::verify::{AtLength, FirstOrder};
+    /// let at = |length, pearson| AtLength { length, pearson: Some(pearson), spearman: None, slope: Some(1.0) };
+    /// let found = FirstOrder { samples: 9, lengths: vec![at(1e-4, 0.7), at(1e-3, 0.992), at(1e-2, 0.999), at(3e-2, 0.8)] };
+    /// let range = found.linear_range().map(|range| (range[0].length, range[1].length));
+    /// assert_eq!(range, Some((1e-3, 1e-2)));
+    /// ```
     pub fn linear_range(&self) -> Option<&[AtLength]> {
         let mut best: &[AtLength] = &[];
         for stretch in self.lengths.split(|at| !at.is_linear()) {
@@ -60,6 +94,13 @@ impl FirstOrder {
     }
 
     /// The length of the linear range at which the two agree best.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::verify::{AtLength, FirstOrder};
+    /// let at = |length, pearson| AtLength { length, pearson: Some(pearson), spearman: None, slope: Some(1.0) };
+    /// let found = FirstOrder { samples: 9, lengths: vec![at(1e-4, 0.7), at(1e-3, 0.992), at(1e-2, 0.999), at(3e-2, 0.8)] };
+    /// assert_eq!(found.chosen().map(|at| at.length), Some(1e-2));
+    /// ```
     pub fn chosen(&self) -> Option<AtLength> {
         let mut best: Option<AtLength> = None;
         for at in self.linear_range()? {
@@ -78,6 +119,18 @@ impl FirstOrder {
 /// # Errors
 ///
 /// A sample that cannot be read, a vanished gradient, or cancellation.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::verify::first_order;
+///
+/// let found = first_order(&task, &model, &labels, &exact, &[0, 1, 2, 3, 4], &options)?;
+/// // At some length the losses change as the gradients say.
+/// assert!(found.chosen().is_some_and(|at| at.is_linear()));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn first_order<T: Task>(
     task: &T,
     model: &T::Model,

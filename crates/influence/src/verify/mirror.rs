@@ -13,6 +13,24 @@ use crate::sweep::{SweepOptions, sweep};
 use crate::task::{Labels, Set, Task};
 
 /// What groups are made of and how they are measured.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::verify::{MirrorOptions, RetrainOptions, mirror_work};
+///
+/// let mirrored = MirrorOptions {
+///     samples: 5,
+///     groups: 3,
+///     targets: 2,
+///     retrain: RetrainOptions { epochs: 1, rate: 0.01, ..RetrainOptions::default() },
+///     length: 1e-3,
+///     seed: 0,
+/// };
+/// // One training with all samples, and one without each group.
+/// assert_eq!(mirror_work(&labels, &mirrored), 5 * 4);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MirrorOptions {
     /// Training samples that the short trainings see.
@@ -30,6 +48,27 @@ pub struct MirrorOptions {
 }
 
 /// The two influences of a group of training samples and a group of probe samples on each other.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// # use verify::{MirrorOptions, RetrainOptions, mirror};
+/// # let mirrored = MirrorOptions {
+/// #     samples: 5,
+/// #     groups: 3,
+/// #     targets: 2,
+/// #     retrain: RetrainOptions { epochs: 1, rate: 0.01, ..RetrainOptions::default() },
+/// #     length: 1e-3,
+/// #     seed: 0,
+/// # };
+/// let found = mirror(&task, (&model, &model), &labels, &exact, &mirrored, &options)?;
+///
+/// let pair = found.pairs[0];
+/// assert!(pair.group < 3 && pair.class < 2);
+/// assert!(pair.train_to_test.is_finite() && pair.test_to_train != 0.0);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Influence {
     /// Which group of training samples.
@@ -43,6 +82,26 @@ pub struct Influence {
 }
 
 /// What was found over all pairs.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// # use verify::{MirrorOptions, RetrainOptions, mirror};
+/// # let mirrored = MirrorOptions {
+/// #     samples: 5,
+/// #     groups: 3,
+/// #     targets: 2,
+/// #     retrain: RetrainOptions { epochs: 1, rate: 0.01, ..RetrainOptions::default() },
+/// #     length: 1e-3,
+/// #     seed: 0,
+/// # };
+/// let found = mirror(&task, (&model, &model), &labels, &exact, &mirrored, &options)?;
+///
+/// assert_eq!((found.group_sizes.len(), found.pairs.len()), (3, 3 * 2));
+/// assert!(found.pearson.is_none_or(|r| r.abs() <= 1.0) && found.spearman.is_none_or(|r| r.abs() <= 1.0));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mirror {
     /// Training samples in each group.
@@ -60,6 +119,22 @@ pub struct Mirror {
 }
 
 /// Work of [`mirror`] in samples passed, for progress bars.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # use verify::{MirrorOptions, RetrainOptions, mirror_work};
+/// # let mirrored = MirrorOptions {
+/// #     samples: 5,
+/// #     groups: 3,
+/// #     targets: 2,
+/// #     retrain: RetrainOptions { epochs: 1, rate: 0.01, ..RetrainOptions::default() },
+/// #     length: 1e-3,
+/// #     seed: 0,
+/// # };
+/// assert_eq!(mirror_work(&labels, &mirrored), 5 * (1 + 3));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn mirror_work(labels: &Labels, options: &MirrorOptions) -> usize {
     let labelled = labels.train.len() - labels.unlabelled.len();
     options.samples.min(labelled) * options.retrain.epochs * (options.groups + 1)
@@ -76,6 +151,26 @@ pub fn mirror_work(labels: &Labels, options: &MirrorOptions) -> usize {
 /// # Errors
 ///
 /// A sample that cannot be read, outputs that are not finite, or cancellation.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// # let exact = exact::Exact::new(&task, &model, &labels, Layers::All, &options)?;
+/// use mirrorwatch_influence::verify::{MirrorOptions, RetrainOptions, mirror};
+///
+/// let mirrored = MirrorOptions {
+///     samples: 5,
+///     groups: 3,
+///     targets: 2,
+///     retrain: RetrainOptions { epochs: 1, rate: 0.01, ..RetrainOptions::default() },
+///     length: 1e-3,
+///     seed: 0,
+/// };
+/// let found = mirror(&task, (&model, &model), &labels, &exact, &mirrored, &options)?;
+/// // Every pair of a group of training samples and a class of the probe.
+/// assert_eq!(found.pairs.len(), 3 * 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn mirror<T: Task>(
     task: &T,
     (start, model): (&T::Model, &T::Model),

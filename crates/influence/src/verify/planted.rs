@@ -13,6 +13,17 @@ use crate::sweep::{SweepOptions, sweep};
 use crate::task::{Labels, Set, Task};
 
 /// How well wrong labels were told from right ones.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::verify::planted;
+///
+/// let estimator = Estimator::parse::<Line>("gradient:after")?;
+/// let found = planted(&task, &model, &labels, &estimator, (2, 0), &options)?;
+/// assert_eq!((found.estimator.as_str(), found.folds.len()), ("gradient:after", 2));
+/// # Ok::<(), InfluenceError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Planted {
     /// The estimator that was asked.
@@ -23,6 +34,13 @@ pub struct Planted {
 
 impl Planted {
     /// The least of all folds.
+    ///
+    /// ```
+    /// use mirrorwatch_influence::verify::Planted;
+    ///
+    /// let found = Planted { estimator: "finetune:after".into(), folds: vec![0.97, 0.92, 0.95] };
+    /// assert_eq!(found.least(), 0.92);
+    /// ```
     pub fn least(&self) -> f64 {
         self.folds.iter().copied().fold(1.0, f64::min)
     }
@@ -37,6 +55,17 @@ impl Planted {
 /// # Errors
 ///
 /// An unknown estimator, unreadable samples, or cancellation.
+///
+/// ```
+#[doc = include_str!("../example_impl.txt")]
+#[doc = include_str!("../example_task.txt")]
+/// use mirrorwatch_influence::verify::planted;
+///
+/// let estimator = Estimator::parse::<Line>("finetune:after")?;
+/// let found = planted(&task, &model, &labels, &estimator, (2, 0), &options)?;
+/// assert!(found.least() > 0.8);
+/// # Ok::<(), InfluenceError>(())
+/// ```
 pub fn planted<T: Task>(
     task: &T,
     model: &T::Model,

@@ -15,6 +15,13 @@ use crate::sweep::{SweepOptions, mean_loss, read_items};
 use crate::task::{Labels, Set, Task, dataset};
 
 /// How a short training runs.
+///
+/// ```
+/// use mirrorwatch_influence::verify::RetrainOptions;
+///
+/// let longer = RetrainOptions { epochs: 5, ..RetrainOptions::default() };
+/// assert_eq!((longer.epochs, longer.batch, longer.rate), (5, 32, 3e-4));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetrainOptions {
     /// Passes over the samples.

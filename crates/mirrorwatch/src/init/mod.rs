@@ -70,6 +70,18 @@ pub struct InitOptions {
 }
 
 /// Why a project cannot be extended.
+///
+/// ```
+/// use clap::Parser;
+/// use mirrorwatch::init::{InitArgs, InitError, init};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let project = directory.path().display().to_string();
+/// // An empty directory is no project.
+/// let refused = init(&InitArgs::parse_from(["init", &project, "--no-check"]));
+/// assert!(matches!(refused, Err(InitError::Project { path, .. }) if path.ends_with("Cargo.toml")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Error)]
 pub enum InitError {
     /// There is no project, or not one of Burn's.
@@ -121,6 +133,21 @@ scrape_configs:
 /// # Errors
 ///
 /// [`InitError`]; files that were written before stay.
+///
+/// ```
+/// use clap::Parser;
+/// use mirrorwatch::init::{InitArgs, init};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let project = directory.path();
+/// # std::fs::create_dir(project.join("src"))?;
+/// std::fs::write(project.join("Cargo.toml"), "[package]\nname = \"my-net\"\n[dependencies]\nburn = \"0.22\"\n")?;
+/// std::fs::write(project.join("src/lib.rs"), "")?;
+/// init(&InitArgs::parse_from(["init", &project.display().to_string(), "--no-check"]))?;
+/// assert!(project.join("src/bin/sidecar.rs").exists());
+/// assert!(std::fs::read_to_string(project.join("Cargo.toml"))?.contains("mirrorwatch = "));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn init(args: &InitArgs) -> Result<(), InitError> {
     let options = &args.options;
     let project = Project::read(&args.project)?;

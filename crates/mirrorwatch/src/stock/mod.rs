@@ -73,6 +73,13 @@ pub struct StockArgs {
 }
 
 /// Why the stock task cannot be opened.
+///
+/// ```
+/// use mirrorwatch::stock::StockError;
+///
+/// let error = StockError::Overlap { trusted: 3, probe: 7 };
+/// assert!(error.to_string().starts_with("trusted training sample 3 is the same as probe sample 7"));
+/// ```
 #[derive(Debug, Error)]
 pub enum StockError {
     /// A file that cannot be used.

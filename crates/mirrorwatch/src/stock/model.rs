@@ -11,6 +11,13 @@ use clap::ValueEnum;
 use super::task::Batch;
 
 /// Which model.
+///
+/// ```
+/// use mirrorwatch::stock::Architecture;
+///
+/// // Anything but images is for the MLP.
+/// assert!(Architecture::Mlp.check(&[17]).is_ok() && Architecture::Cnn.check(&[17]).is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Architecture {
     /// Three linear layers, 512 units each; takes anything.
@@ -20,6 +27,17 @@ pub enum Architecture {
 }
 
 /// A stock model.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use mirrorwatch::stock::{Architecture, Net};
+///
+/// let device = mirrorwatch::daemon::backend::device("flex")?;
+/// let mlp = Net::new(Architecture::Mlp, &[17], 3, &device)?;
+/// assert!(matches!(mlp, Net::Mlp(_)));
+/// assert_eq!(mlp.forward(Tensor::zeros([5, 17], &device)).dims(), [5, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 // A process holds a handful of models: their size on the stack does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Module, Debug)]
@@ -31,6 +49,18 @@ pub enum Net {
 }
 
 /// D → 512 → 512 → K with ReLU.
+///
+/// ```
+/// use burn::module::Module;
+/// use mirrorwatch::stock::{Architecture, Net};
+///
+/// let device = mirrorwatch::daemon::backend::device("flex")?;
+/// let Net::Mlp(mlp) = Net::new(Architecture::Mlp, &[17], 3, &device)? else {
+///     return Err("another one".into());
+/// };
+/// assert_eq!(mlp.num_params(), (17 + 1) * 512 + (512 + 1) * 512 + (512 + 1) * 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct Mlp {
     first: Linear,
@@ -39,6 +69,17 @@ pub struct Mlp {
 }
 
 /// C × H × W → 16 → 32 channels at half the size each → 64 → K with ReLU.
+///
+/// ```
+/// use burn::tensor::Tensor;
+/// use mirrorwatch::stock::{Architecture, Net};
+///
+/// let device = mirrorwatch::daemon::backend::device("flex")?;
+/// let cnn = Net::new(Architecture::Cnn, &[3, 32, 32], 10, &device)?;
+/// assert!(matches!(cnn, Net::Cnn(_)));
+/// assert_eq!(cnn.forward(Tensor::zeros([2, 3 * 32 * 32], &device)).dims(), [2, 10]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Module, Debug)]
 pub struct Cnn {
     first: Conv2d,
@@ -55,6 +96,13 @@ impl Architecture {
     /// # Errors
     ///
     /// Says why not, in words.
+    ///
+    /// ```
+    /// use mirrorwatch::stock::Architecture;
+    ///
+    /// assert_eq!(Architecture::Cnn.check(&[28, 28]), Ok(()));
+    /// assert!(Architecture::Cnn.check(&[256]).is_err_and(|why| why.ends_with("use the mlp")));
+    /// ```
     pub fn check(self, shape: &[usize]) -> Result<(), String> {
         match self {
             Architecture::Mlp => Ok(()),
@@ -73,6 +121,17 @@ impl Net {
     /// # Errors
     ///
     /// A shape that the architecture cannot take, in words.
+    ///
+    /// ```
+    /// use burn::tensor::Tensor;
+    /// use mirrorwatch::stock::{Architecture, Net};
+    ///
+    /// let device = mirrorwatch::daemon::backend::device("flex")?;
+    /// let images = Net::new(Architecture::Cnn, &[28, 28], 10, &device)?;
+    /// assert_eq!(images.forward(Tensor::zeros([1, 784], &device)).dims(), [1, 10]);
+    /// assert!(Net::new(Architecture::Cnn, &[784], 10, &device).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(
         architecture: Architecture,
         shape: &[usize],
@@ -86,6 +145,16 @@ impl Net {
     }
 
     /// Logits `[B, K]` of flat inputs `[B, D]`.
+    ///
+    /// ```
+    /// use burn::tensor::Tensor;
+    /// use mirrorwatch::stock::{Architecture, Net};
+    ///
+    /// let device = mirrorwatch::daemon::backend::device("flex")?;
+    /// let net = Net::new(Architecture::Mlp, &[4, 4], 2, &device)?;
+    /// assert_eq!(net.forward(Tensor::zeros([8, 16], &device)).dims(), [8, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn forward(&self, inputs: Tensor<2>) -> Tensor<2> {
         match self {
             Net::Mlp(mlp) => mlp.forward(inputs),

@@ -17,6 +17,13 @@ use super::model::{Architecture, Net};
 use super::{StockArgs, StockError, lists};
 
 /// One sample: its values, scaled as the model sees them, and its label.
+///
+/// ```
+#[doc = include_str!("example_data.txt")]
+/// let sample = IdxTask::open(&args)?.train_samples().get(0)?;
+/// assert_eq!((sample.values.len(), sample.label), (4, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sample {
     /// D values.
@@ -26,6 +33,17 @@ pub struct Sample {
 }
 
 /// Samples on a device.
+///
+/// ```
+#[doc = include_str!("example_data.txt")]
+/// # use burn::data::dataloader::batcher::Batcher;
+/// # use mirrorwatch::stock::SampleBatcher;
+/// let train = IdxTask::open(&args)?.train_samples();
+/// let device = mirrorwatch::daemon::backend::device("flex")?;
+/// let batch = SampleBatcher.batch(vec![train.get(0)?, train.get(3)?], &device);
+/// assert_eq!((batch.inputs.dims(), batch.targets.dims()), ([2, 4], [2]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Values, `[B, D]`.
@@ -35,6 +53,18 @@ pub struct Batch {
 }
 
 /// Features and labels of one set.
+///
+/// ```
+#[doc = include_str!("example_data.txt")]
+/// let train = IdxTask::open(&args)?.train_samples();
+/// // Scaled to mean 0 and variance 1 over all pixels.
+/// let mut sum = 0.0;
+/// for sample in 0..train.len() {
+///     sum += train.get(sample)?.values.iter().sum::<f32>();
+/// }
+/// assert!(sum.abs() < 1e-3 && train.get(0)?.values[0] < -0.9);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Samples {
     features: Arc<Features>,
     labels: Vec<u32>,
@@ -61,6 +91,18 @@ impl Dataset<Sample> for Samples {
 }
 
 /// Puts samples into a [`Batch`].
+///
+/// ```
+#[doc = include_str!("example_data.txt")]
+/// use burn::data::dataloader::batcher::Batcher;
+/// use mirrorwatch::stock::{Sample, SampleBatcher};
+///
+/// let device = mirrorwatch::daemon::backend::device("flex")?;
+/// let sample = Sample { values: vec![0.5, -0.5], label: 7 };
+/// let batch = SampleBatcher.batch(vec![sample], &device);
+/// assert_eq!(batch.targets.into_data().iter::<i64>().next(), Some(7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct SampleBatcher;
 
@@ -82,6 +124,14 @@ impl Batcher<Sample, Batch> for SampleBatcher {
 }
 
 /// Classification of images or feature vectors that lie in IDX files, with a stock model.
+///
+/// ```
+#[doc = include_str!("example_data.txt")]
+/// let task = IdxTask::open(&args)?;
+/// assert_eq!((task.classes(), task.class_name(1)), (2, "bright".to_string()));
+/// assert_eq!((task.train_samples().len(), task.probe_samples().len()), (4, 4));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct IdxTask {
     train: Arc<Samples>,
     probe: Arc<Samples>,
@@ -104,6 +154,16 @@ impl IdxTask {
     ///
     /// A file that is missing, damaged or does not fit the others; a trusted sample that does not
     /// exist or is also in the probe.
+    ///
+    /// ```
+    #[doc = include_str!("example_data.txt")]
+    /// let first = IdxTask::open(&StockArgs { train_limit: Some(3), ..args.clone() })?;
+    /// assert_eq!(first.train_samples().len(), 3);
+    /// // The largest label is 1: with a single class it would be out of range.
+    /// let refused = IdxTask::open(&StockArgs { classes: Some(1), ..args });
+    /// assert!(matches!(refused, Err(StockError::Idx(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(args: &StockArgs) -> Result<Self, StockError> {
         let train_path = match &args.inputs {
             Some(path) => path.clone(),
@@ -194,11 +254,25 @@ impl IdxTask {
     }
 
     /// The training set, for training.
+    ///
+    /// ```
+    #[doc = include_str!("example_data.txt")]
+    /// let train = IdxTask::open(&args)?.train_samples();
+    /// assert_eq!((train.len(), train.get(3)?.label), (4, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn train_samples(&self) -> Arc<Samples> {
         self.train.clone()
     }
 
     /// The probe set, for validation while training.
+    ///
+    /// ```
+    #[doc = include_str!("example_data.txt")]
+    /// let probe = IdxTask::open(&StockArgs { probe: 3, ..args })?.probe_samples();
+    /// assert_eq!(probe.len(), 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn probe_samples(&self) -> Arc<Samples> {
         self.probe.clone()
     }
