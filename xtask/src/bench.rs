@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::build;
 use crate::context::{Context, shown};
+use crate::tools::libtorch;
 
 /// The package of the benchmarks, and its program.
 const PACKAGE: &str = "mirrorwatch-bench";
@@ -67,6 +68,55 @@ pub fn cleanlab(context: &Context, arguments: &[String]) -> Result<bool, String>
         command.arg("--out").arg(&out);
     }
     start(command.args(arguments))
+}
+
+/// The parts of `speed` that PyTorch takes part in.
+const BESIDE_PYTORCH: [&str; 2] = ["forward", "methods"];
+
+/// Runs the benchmark of how long everything takes, with every backend there is a library for, and beside PyTorch
+/// where a part wants it; true when it passed.
+pub fn speed(context: &Context, arguments: &[String]) -> Result<bool, String> {
+    let libtorch = libtorch::locate(context, context.fetch);
+    let mut features = format!("{PACKAGE}/ndarray");
+    if libtorch.is_ok() {
+        features += &format!(",{PACKAGE}/tch");
+    }
+    let mut build = context.cargo(["build", "--workspace", "--bin", PACKAGE]);
+    build.args(["--features", &features]);
+    if let Ok(libtorch) = &libtorch {
+        libtorch.tell(&mut build);
+    }
+    let program = build::executable(&mut build, PACKAGE)?;
+    let out = directory(context);
+    let mut command = Command::new(&program);
+    command.arg("speed").env(REVISION, revision(context));
+    if let Ok(libtorch) = &libtorch {
+        libtorch.tell(&mut command);
+    }
+    if !given(arguments, "--out") {
+        command.arg("--out").arg(&out);
+    }
+    if wants_pytorch(arguments) {
+        let requirements = context
+            .root
+            .join("crates/bench/python/requirements-speed.txt");
+        match python::environment(&out.join("venv-speed"), &requirements) {
+            Ok(python) => command.arg("--python").arg(python),
+            Err(why) => command.arg("--no-python").arg(why),
+        };
+    }
+    start(command.args(arguments))
+}
+
+/// Whether a part that runs is measured beside PyTorch, whose environment takes gigabytes.
+fn wants_pytorch(arguments: &[String]) -> bool {
+    let idle = arguments.iter().any(|a| a == "--help" || a == "-h");
+    let own = given(arguments, "--python") || given(arguments, "--no-python");
+    let named = !given(arguments, "--part")
+        || arguments
+            .iter()
+            .any(|a| BESIDE_PYTORCH.contains(&a.trim_start_matches("--part=")));
+    !idle && !own && named
 }
 
 /// Where all benchmarks put their results.
@@ -154,6 +204,15 @@ mod tests {
         assert!(given(&arguments(&["--out", "x"]), "--out"));
         assert!(given(&arguments(&["--out=x"]), "--out"));
         assert!(!given(&arguments(&["--output"]), "--out"));
+    }
+
+    #[test]
+    fn pytorch_is_fetched_only_for_those_who_compare_with_it() {
+        let wants = |texts: &[&str]| wants_pytorch(&arguments(texts));
+        assert!(wants(&[]) && wants(&["--rounds", "3"]));
+        assert!(wants(&["--part", "scan", "--part=forward"]));
+        assert!(!wants(&["--part", "scan"]) && !wants(&["--help"]));
+        assert!(!wants(&["--no-python", "no network"]) && !wants(&["--python=x"]));
     }
 
     #[test]

@@ -91,6 +91,13 @@ enum Bench {
     #[command(disable_help_flag = true)]
     Leaks(Passed),
 
+    /// How long scans, and what users would run instead, take, as ratios measured side by side
+    ///
+    /// Builds the program with every backend there is a library for. Parts that PyTorch takes part in need a Python
+    /// environment of 6 GB in the target directory, made on first use: '--part scan' does without.
+    #[command(disable_help_flag = true)]
+    Speed(Passed),
+
     /// cleanlab and AUM on the outputs that 'detection --export' has written, side by side
     ///
     /// Runs in a Python environment of its own in the target directory, made on first use.
@@ -186,6 +193,7 @@ fn benchmark(what: &Bench) -> Result<bool, String> {
         Bench::Detection(passed) => bench::detection(&context, "detection", &passed.arguments),
         Bench::Confirm(passed) => bench::detection(&context, "confirm", &passed.arguments),
         Bench::Leaks(passed) => bench::leaks(&context, &passed.arguments),
+        Bench::Speed(passed) => bench::speed(&context, &passed.arguments),
         Bench::Cleanlab(passed) => bench::cleanlab(&context, &passed.arguments),
     }
 }

@@ -197,6 +197,7 @@ pub fn watch(
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
             fitted: fitted as f64 / samples.max(1) as f64,
+            probe_noise: probe_noise(&scanned),
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
             choices: fused

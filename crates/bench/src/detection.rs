@@ -139,6 +139,16 @@ fn sentence(record: &Record) -> String {
             count.noise_ratio
         ));
     }
+    let mut noises: Vec<f64> = record.checkpoints.iter().map(|c| c.probe_noise).collect();
+    noises.sort_by(f64::total_cmp);
+    if let (Some(median), Some(most)) = (
+        noises.get(noises.len().saturating_sub(1) / 2),
+        noises.last(),
+    ) {
+        parts.push(format!(
+            "wrong in the probe, at least: {median:.3} at half of the checkpoints, {most:.3} at one"
+        ));
+    }
     parts.join("; ")
 }
 

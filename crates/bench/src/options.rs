@@ -147,7 +147,7 @@ fn named_reason(text: &str) -> Result<(String, String), String> {
     Ok((pair.0.to_string(), pair.1.to_string()))
 }
 
-fn named_directory(text: &str) -> Result<(String, PathBuf), String> {
+pub fn named_directory(text: &str) -> Result<(String, PathBuf), String> {
     let Some((name, directory)) = text.split_once('=') else {
         return Err("give a name and a directory, NAME=DIR".to_string());
     };

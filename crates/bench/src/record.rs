@@ -153,6 +153,9 @@ pub struct Checkpoint {
     pub probe_accuracy: f64,
     /// Share of training labels, wrong ones included, that the model predicts.
     pub fitted: f64,
+    /// Lower bound on the share of wrong labels in the probe; 0 in results from before it was kept.
+    #[serde(default)]
+    pub probe_noise: f64,
     /// Wall time of the scan, with all estimators.
     pub scan_seconds: f64,
     /// Wall time of its bare forward sweep.

@@ -33,9 +33,16 @@ pub fn environment(directory: &Path, requirements: &Path) -> Result<PathBuf, Str
             .arg(directory),
     )?;
     quietly(
-        "install cleanlab with pip",
+        "install the packages of a benchmark with pip",
         Command::new(&program)
-            .args(["-m", "pip", "install", "--quiet", "--no-deps"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--no-cache-dir",
+            ])
             .args([
                 "--only-binary=:all:",
                 "--disable-pip-version-check",

@@ -52,6 +52,7 @@ fn record(cell: &Cell, ours: f64, theirs: f64, count: Count) -> Record {
         probe_loss: 1.0,
         probe_accuracy: 0.5,
         fitted: 0.5,
+        probe_noise: 0.0,
         scan_seconds: 1.0,
         base_sweep_seconds: 0.1,
         choices: BTreeMap::new(),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{Device, Tensor, TensorData};
+use mirrorwatch_idx::Features;
 use mirrorwatch_influence::{Labels, Task};
+use quickstart::data::Source;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -97,9 +99,57 @@ impl Planted {
                 width,
             }
         };
-        let (mut training, probing) = (draw(amount.train), draw(amount.probe));
-        let mut wrong = vec![false; amount.train];
-        for sample in amount.trusted..amount.train {
+        let (training, probing) = (draw(amount.train), draw(amount.probe));
+        Self::spoilt(kind, training, probing, amount, &mut rng)
+    }
+
+    /// Samples of a real data set with ten classes, for the kind that takes its shape; labels are made wrong as in
+    /// made-up data.
+    ///
+    /// # Errors
+    ///
+    /// Another number of classes, or another shape.
+    pub fn real(kind: Kind, source: &Source, amount: Amount, seed: u64) -> Result<Self, String> {
+        if source.classes != CLASSES || source.train.sample_len() != kind.width() {
+            return Err(format!(
+                "{} classes of {} values do not fit the {}, which has {CLASSES} of {}",
+                source.classes,
+                source.train.sample_len(),
+                kind.name(),
+                kind.width()
+            ));
+        }
+        let rows = |features: &Features, labels: &[u32], count: usize| {
+            let mut values = Vec::new();
+            let count = count.min(labels.len());
+            for index in 0..count {
+                features.append_sample(index, &mut values);
+            }
+            Rows {
+                values,
+                labels: labels[..count]
+                    .iter()
+                    .map(|label| *label as usize)
+                    .collect(),
+                width: kind.width(),
+            }
+        };
+        let training = rows(&source.train, &source.train_labels, amount.train);
+        let probing = rows(&source.test, &source.test_labels, amount.probe);
+        let mut rng = StdRng::seed_from_u64(seed);
+        Ok(Self::spoilt(kind, training, probing, amount, &mut rng))
+    }
+
+    /// With some training labels made wrong.
+    fn spoilt(
+        kind: Kind,
+        mut training: Rows,
+        probing: Rows,
+        amount: Amount,
+        rng: &mut StdRng,
+    ) -> Self {
+        let mut wrong = vec![false; training.len()];
+        for sample in amount.trusted..training.len() {
             if rng.random_bool(amount.noise) {
                 wrong[sample] = true;
                 let other = rng.random_range(1..CLASSES);

@@ -3,26 +3,34 @@
 //! A new part is one file and one line in [`PARTS`].
 
 mod data;
+mod forward;
+mod methods;
 mod nets;
+mod pytorch;
 mod ratio;
 mod report;
 mod scan;
 mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
 use mirrorwatch_checkpoint::write_atomic;
 
+use pytorch::PyTorch;
 use report::{FORMAT, Report, Row, Section};
 
 /// The parts of the suite, in the order of its tables.
-const PARTS: [&Part; 1] = [&scan::PART];
+const PARTS: [&Part; 3] = [&scan::PART, &forward::PART, &methods::PART];
 
 /// What to measure, and how often.
 #[derive(Args)]
 pub struct Options {
+    /// Directory of the IDX files of a real data set (cifar10: 256 features, ten classes); may be repeated
+    #[arg(long, value_name = "NAME=DIR", value_parser = crate::options::named_directory)]
+    pub data: Vec<(String, PathBuf)>,
+
     /// Only these parts; may be repeated
     #[arg(long, value_name = "NAME")]
     pub part: Vec<String>,
@@ -38,6 +46,14 @@ pub struct Options {
     /// Threads to compute with; 0 = one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+
+    /// A Python with what `crates/bench/python/requirements-speed.txt` names, for what is measured against PyTorch
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub python: Option<PathBuf>,
+
+    /// Why there is none, as told by who looked for it
+    #[arg(long, value_name = "WHY", hide = true)]
+    pub no_python: Option<String>,
 
     /// Directory of all results
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
@@ -62,12 +78,41 @@ pub struct Suite<'a> {
     pub quick: bool,
     /// Told what is being done.
     pub tell: &'a dyn Fn(&str),
+    options: &'a Options,
 }
 
 impl Suite<'_> {
     /// Says what is being done.
     pub fn tell(&self, what: &str) {
         (self.tell)(what);
+    }
+
+    /// The directory of a real data set, if one was given.
+    pub fn data(&self, name: &str) -> Option<&Path> {
+        let mut data = self.options.data.iter();
+        data.find(|(known, _)| known == name)
+            .map(|(_, directory)| directory.as_path())
+    }
+
+    /// PyTorch, started; none, and the reason in `found`, where there is no Python for it.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn pytorch(&self, found: &mut Found) -> Result<Option<PyTorch>, String> {
+        let Some(python) = &self.options.python else {
+            let why = self.options.no_python.as_deref();
+            let why = why
+                .unwrap_or("start it with `cargo xtask bench speed`, which makes an environment");
+            found
+                .skipped
+                .push(format!("everything against PyTorch: {why}"));
+            return Ok(None);
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/speed_worker.py");
+        let (pytorch, about) = PyTorch::start(python, &script, rayon::current_num_threads())?;
+        self.tell(&format!("beside it: {about}"));
+        Ok(Some(pytorch))
     }
 }
 
@@ -112,6 +157,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         rounds: options.rounds.max(1),
         quick: options.quick,
         tell: &|what| eprintln!("{what}"),
+        options,
     };
     for part in PARTS {
         if !options.part.is_empty() && !options.part.iter().any(|name| name == part.name) {
@@ -134,7 +180,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn write(directory: &std::path::Path, report: &Report) -> Result<(), String> {
+fn write(directory: &Path, report: &Report) -> Result<(), String> {
     std::fs::create_dir_all(directory)
         .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
     let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;

@@ -19,9 +19,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Mlp, Kind::Cnn, Kind::ResNet];
-
     /// The name in tables and for other programs.
     pub fn name(self) -> &'static str {
         match self {
@@ -88,21 +85,23 @@ const WIDTHS: [usize; 3] = [16, 32, 64];
 /// mean over the picture, and a linear layer (He, Zhang, Ren and Sun, CVPR 2016, at its smallest).
 #[derive(Module, Debug)]
 pub struct ResNet {
-    stem: Conv2d,
+    conv: Conv2d,
     norm: BatchNorm,
-    blocks: Vec<Block>,
+    first: Block,
+    second: Block,
+    third: Block,
     head: Linear,
 }
 
 /// Two convolutions beside a shortcut.
 #[derive(Module, Debug)]
 pub struct Block {
-    first: Conv2d,
-    first_norm: BatchNorm,
-    second: Conv2d,
-    second_norm: BatchNorm,
-    shortcut: Option<Conv2d>,
-    shortcut_norm: Option<BatchNorm>,
+    conv1: Conv2d,
+    norm1: BatchNorm,
+    conv2: Conv2d,
+    norm2: BatchNorm,
+    short_conv: Option<Conv2d>,
+    short_norm: Option<BatchNorm>,
 }
 
 fn conv(from: usize, to: usize, size: usize, stride: usize, device: &Device) -> Conv2d {
@@ -116,26 +115,22 @@ fn conv(from: usize, to: usize, size: usize, stride: usize, device: &Device) -> 
 
 impl ResNet {
     fn new(classes: usize, device: &Device) -> Self {
-        let mut blocks = Vec::new();
-        let mut from = WIDTHS[0];
-        for (stage, to) in WIDTHS.into_iter().enumerate() {
-            let stride = if stage == 0 { 1 } else { 2 };
-            blocks.push(Block::new(from, to, stride, device));
-            from = to;
-        }
+        let [one, two, three] = WIDTHS;
         Self {
-            stem: conv(3, WIDTHS[0], 3, 1, device),
-            norm: BatchNormConfig::new(WIDTHS[0]).init(device),
-            blocks,
-            head: LinearConfig::new(WIDTHS[2], classes).init(device),
+            conv: conv(3, one, 3, 1, device),
+            norm: BatchNormConfig::new(one).init(device),
+            first: Block::new(one, one, 1, device),
+            second: Block::new(one, two, 2, device),
+            third: Block::new(two, three, 2, device),
+            head: LinearConfig::new(three, classes).init(device),
         }
     }
 
     fn forward(&self, inputs: Tensor<2>) -> Tensor<2> {
         let [count, _] = inputs.dims();
         let mut seen = inputs.reshape([count, 3, 32, 32]);
-        seen = relu(self.norm.forward(self.stem.forward(seen)));
-        for block in &self.blocks {
+        seen = relu(self.norm.forward(self.conv.forward(seen)));
+        for block in [&self.first, &self.second, &self.third] {
             seen = block.forward(seen);
         }
         let mean = seen.mean_dim(3).mean_dim(2).reshape([count, WIDTHS[2]]);
@@ -147,19 +142,19 @@ impl Block {
     fn new(from: usize, to: usize, stride: usize, device: &Device) -> Self {
         let other_shape = from != to;
         Self {
-            first: conv(from, to, 3, stride, device),
-            first_norm: BatchNormConfig::new(to).init(device),
-            second: conv(to, to, 3, 1, device),
-            second_norm: BatchNormConfig::new(to).init(device),
-            shortcut: other_shape.then(|| conv(from, to, 1, stride, device)),
-            shortcut_norm: other_shape.then(|| BatchNormConfig::new(to).init(device)),
+            conv1: conv(from, to, 3, stride, device),
+            norm1: BatchNormConfig::new(to).init(device),
+            conv2: conv(to, to, 3, 1, device),
+            norm2: BatchNormConfig::new(to).init(device),
+            short_conv: other_shape.then(|| conv(from, to, 1, stride, device)),
+            short_norm: other_shape.then(|| BatchNormConfig::new(to).init(device)),
         }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let seen = relu(self.first_norm.forward(self.first.forward(x.clone())));
-        let seen = self.second_norm.forward(self.second.forward(seen));
-        let straight = match (&self.shortcut, &self.shortcut_norm) {
+        let seen = relu(self.norm1.forward(self.conv1.forward(x.clone())));
+        let seen = self.norm2.forward(self.conv2.forward(seen));
+        let straight = match (&self.short_conv, &self.short_norm) {
             (Some(conv), Some(norm)) => norm.forward(conv.forward(x)),
             _ => x,
         };
