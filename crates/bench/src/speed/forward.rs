@@ -126,7 +126,7 @@ fn measure(
     for contenders in [&mut sweeps, &mut steps] {
         let rounds = take_turns(suite.rounds, contenders)?;
         for of in 0..models.len() {
-            found.rows.push(Row::ratio(&rounds, of, models.len(), name));
+            found.add(Row::ratio(&rounds, of, models.len(), name));
         }
     }
     Ok(())

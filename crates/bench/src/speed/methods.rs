@@ -159,10 +159,10 @@ fn measure(
         let judged = &labels.trusted.len();
         let area = auroc(&scores[*judged..], &task.wrong[*judged..]).unwrap_or(0.5);
         if place > 0 {
-            found.rows.push(Row::ratio(&rounds, place, 0, setting));
+            found.add(Row::ratio(&rounds, place, 0, setting));
         }
         let area = Spread::of(&[area]);
-        found.rows.push(Row::figure(
+        found.add(Row::figure(
             name,
             setting,
             area,

@@ -119,10 +119,17 @@ impl Suite<'_> {
 /// What a part found.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Its figures.
-    pub rows: Vec<Row>,
+    rows: Vec<Row>,
     /// What could not be measured, and why.
     pub skipped: Vec<String>,
+}
+
+impl Found {
+    /// Takes in a figure, and shows it.
+    pub fn add(&mut self, row: Row) {
+        eprintln!("  {row}");
+        self.rows.push(row);
+    }
 }
 
 /// Runs the parts that are asked for; `speed.json` and `speed.md` keep those of earlier runs beside them.

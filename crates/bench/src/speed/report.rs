@@ -53,6 +53,18 @@ impl Row {
     }
 }
 
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [median, low, high] =
+            [self.figure.median, self.figure.low, self.figure.high].map(digits);
+        write!(
+            f,
+            "{}: {}: {median} {} ({low} – {high}), {}",
+            self.setting, self.what, self.unit, self.note
+        )
+    }
+}
+
 /// What one part of the suite found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Section {

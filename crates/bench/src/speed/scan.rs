@@ -35,7 +35,6 @@ fn run(suite: &Suite<'_>) -> Result<Found, String> {
             (Kind::Mlp, 20_000),
             (Kind::Mlp, 100_000),
             (Kind::Cnn, 20_000),
-            (Kind::ResNet, 20_000),
         ],
     };
     let mut found = Found::default();
@@ -82,7 +81,7 @@ fn measure(
     ];
     let rounds = take_turns(suite.rounds, &mut contenders)?;
     drop(contenders);
-    found.rows.push(Row::ratio(&rounds, 0, 1, &setting));
+    found.add(Row::ratio(&rounds, 0, 1, &setting));
     let scans = scans.into_inner();
     // The first one warmed up.
     let pairs = scans[1..].iter().zip(&rounds.seconds[1]);
@@ -94,13 +93,13 @@ fn measure(
     let row = |what, figures: &[f64], unit, note| {
         Row::figure(what, &setting, Spread::of(figures), unit, note)
     };
-    found.rows.push(row(
+    found.add(row(
         "of it, without the probe's own cost",
         &without,
         "×",
         "one bare forward sweep",
     ));
-    found.rows.push(row(
+    found.add(row(
         "the probe's own cost",
         &shares,
         "%",

@@ -154,5 +154,6 @@ fn wrong_labels_in_the_probe_are_noticed_and_wrong_training_labels_are_not_taken
         estimate(&noisy, "finetune:after").probe_noise,
     );
     assert!(clean < 0.01, "{clean}");
-    assert!((0.02..0.1).contains(&noisy), "{noisy}");
+    // From .01 on, a count that it would hide is refused.
+    assert!((0.01..0.1).contains(&noisy), "{noisy}");
 }
