@@ -149,11 +149,11 @@ impl Planted {
         rng: &mut StdRng,
     ) -> Self {
         let mut wrong = vec![false; training.len()];
-        for sample in amount.trusted..training.len() {
+        let labels = training.labels.iter_mut().zip(&mut wrong);
+        for (label, wrong) in labels.skip(amount.trusted) {
             if rng.random_bool(amount.noise) {
-                wrong[sample] = true;
-                let other = rng.random_range(1..CLASSES);
-                training.labels[sample] = (training.labels[sample] + other) % CLASSES;
+                *wrong = true;
+                *label = (*label + rng.random_range(1..CLASSES)) % CLASSES;
             }
         }
         Self {

@@ -77,6 +77,8 @@ fn run(suite: &Suite<'_>) -> Result<Found, String> {
 
 /// The scores of one go.
 type Scores = Vec<f32>;
+/// A method of ours.
+type Method = fn(&Ours<'_>) -> Result<Scores, String>;
 
 fn measure(
     suite: &Suite<'_>,
@@ -105,7 +107,7 @@ fn measure(
     };
     let shared = pytorch.as_mut().map(RefCell::new);
     let mut contenders = Vec::new();
-    let methods: [(&str, fn(&Ours<'_>) -> Result<Scores, String>); 6] = [
+    let methods: [(&str, Method); 6] = [
         ("scan", |ours| ours.scan()),
         ("TracIn, all layers, exact", |ours| ours.tracin(Layers::All)),
         ("TracIn, last layer, exact", |ours| {

@@ -192,7 +192,7 @@ fn write(directory: &Path, report: &Report) -> Result<(), String> {
         .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
     let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
     for (name, text) in [("speed.json", json), ("speed.md", report.markdown())] {
-        write_atomic(&directory.join(name), text.as_bytes()).map_err(|error| error.to_string())?;
+        write_atomic(directory.join(name), text.as_bytes()).map_err(|error| error.to_string())?;
     }
     Ok(())
 }
