@@ -140,13 +140,10 @@ fn sentence(record: &Record) -> String {
         ));
     }
     let mut noises: Vec<f64> = record.checkpoints.iter().map(|c| c.probe_noise).collect();
-    noises.sort_by(f64::total_cmp);
-    if let (Some(median), Some(most)) = (
-        noises.get(noises.len().saturating_sub(1) / 2),
-        noises.last(),
-    ) {
+    noises.sort_by(|a, b| b.total_cmp(a));
+    if let (Some(most), Some(second)) = (noises.first(), noises.get(1).or(noises.first())) {
         parts.push(format!(
-            "wrong in the probe, at least: {median:.3} at half of the checkpoints, {most:.3} at one"
+            "wrong in the probe, at least: {second:.3} by two checkpoints, {most:.3} by one"
         ));
     }
     parts.join("; ")

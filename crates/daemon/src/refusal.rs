@@ -38,10 +38,7 @@ const LEVEL: f64 = 0.01;
 
 /// A clean probe does not reach this lower bound on its own label noise.
 ///
-/// Measured as the smallest over the checkpoints of a run: at most .007 in ten runs with a clean probe
-/// (CIFAR-10 features, BANKING77, a Fashion-MNIST CNN; no to 40 % training noise), .016 to .033 where 5 % of the
-/// labels of 1,000 to 3,000 probe samples were wrong, and .038 to .069 with 10 %. At 5 %, the held-out null
-/// named nobody in any of them.
+/// MEASURED
 const PROBE_NOISE: f64 = 0.01;
 /// Probe samples to show.
 const SHOWN: usize = 5;
@@ -98,15 +95,14 @@ impl Run {
         self
     }
 
-    /// The probe's label noise is a property of the data: what at least half of the checkpoints say of it is believed,
-    /// so that neither the first nor a single one decides.
+    /// The probe's label noise is a property of the data: it is believed when two checkpoints say so, so that no single
+    /// one decides unless it is all there is. Not what all of them say: a model of the one phase sees what another does
+    /// not.
     fn probe_noise(&self) -> f64 {
         let mut sorted = self.probe_noises.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        sorted
-            .get(sorted.len().saturating_sub(1) / 2)
-            .copied()
-            .unwrap_or(0.0)
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        let second = sorted.get(1).or(sorted.first());
+        second.copied().unwrap_or(0.0)
     }
 }
 
@@ -327,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_keeps_its_best_and_what_half_of_it_says() {
+    fn a_run_keeps_its_best_and_what_two_of_it_say() {
         let first = Run {
             probe_noises: vec![0.2],
             ..run(1, 0.7)
@@ -336,7 +332,7 @@ mod tests {
         assert_eq!(first.probe_noise(), 0.2);
         let second = first.and(0.8, 0.005);
         assert_eq!(second.probe_noise(), 0.005);
-        let third = second.and(0.6, 0.04);
+        let third = second.and(0.6, 0.04).and(0.6, 0.0);
         assert_eq!((third.best_accuracy, third.probe_noise()), (0.8, 0.04));
         let none = Run {
             probe_noises: Vec::new(),
