@@ -38,9 +38,10 @@ const HOTTEST: f64 = 1e3;
 /// ```
 /// let (mut logits, mut labels) = (Vec::new(), Vec::new());
 /// for i in 0..400 {
-///     // The model is sure, and of one sample in ten the label is not what it says.
-///     logits.extend([6.0_f32, 0.0, 0.0]);
-///     labels.push(usize::from(i % 10 == 0));
+///     // Of the first half the model is sure, and one label in ten is not what it says; of the second it is not.
+///     let sure = i < 200;
+///     logits.extend([if sure { 6.0_f32 } else { 0.7 }, 0.0, 0.0]);
+///     labels.push(usize::from(i % if sure { 10 } else { 2 } == 0));
 /// }
 /// let bound = mirrorwatch_stats::confident::wrong_labels(&logits, &labels, 3)?;
 /// assert!(bound > 0.03 && bound < 0.1);
