@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use mirrorwatch_daemon::refusal::Run;
+
 use crate::cell::{Places, run as run_cell};
 use crate::grid::Cell;
 use crate::options::{Options, State};
@@ -139,13 +141,15 @@ fn sentence(record: &Record) -> String {
             count.noise_ratio
         ));
     }
-    let mut noises: Vec<f64> = record.checkpoints.iter().map(|c| c.probe_noise).collect();
-    noises.sort_by(|a, b| b.total_cmp(a));
-    if let (Some(most), Some(second)) = (noises.first(), noises.get(1).or(noises.first())) {
-        parts.push(format!(
-            "wrong in the probe, at least: {second:.3} by two checkpoints, {most:.3} by one"
-        ));
-    }
+    let run = Run {
+        best_accuracy: 0.0,
+        probe_noises: record.checkpoints.iter().map(|c| c.probe_noise).collect(),
+    };
+    let most = run.probe_noises.iter().copied().fold(0.0, f64::max);
+    parts.push(format!(
+        "wrong in the probe, at least: {:.3} by two checkpoints, {most:.3} by one",
+        run.probe_noise()
+    ));
     parts.join("; ")
 }
 

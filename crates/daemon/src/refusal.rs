@@ -101,7 +101,14 @@ impl Run {
     /// The probe's label noise is a property of the data: it is believed when two checkpoints say so, so that no single
     /// one decides unless it is all there is. Not what all of them say: a model of the one phase sees what another does
     /// not.
-    fn probe_noise(&self) -> f64 {
+    ///
+    /// ```
+    /// use mirrorwatch_daemon::refusal::Run;
+    ///
+    /// let run = Run { best_accuracy: 0.9, probe_noises: vec![0.3, 0.0, 0.02] };
+    /// assert_eq!(run.probe_noise(), 0.02);
+    /// ```
+    pub fn probe_noise(&self) -> f64 {
         let mut sorted = self.probe_noises.clone();
         sorted.sort_unstable_by(|a, b| b.total_cmp(a));
         let second = sorted.get(1).or(sorted.first());

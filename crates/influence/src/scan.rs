@@ -171,7 +171,7 @@ pub struct Estimate {
     /// [`Scan::probe_accuracy`] for tasks without classes.
     pub probe_accuracy: f64,
     /// Lower bound on the share of wrong labels in the probe itself, by what the forks which did not learn from
-    /// its samples say of them (95 % each at three degrees of sureness).
+    /// its samples say of them, less what they expect to get wrong (95 % each at three degrees of sureness).
     pub probe_noise: f64,
     /// What was chosen for each fork.
     pub choices: Vec<String>,
