@@ -77,13 +77,9 @@ const BESIDE_PYTORCH: [&str; 2] = ["forward", "methods"];
 /// where a part wants it; true when it passed.
 pub fn speed(context: &Context, arguments: &[String]) -> Result<bool, String> {
     let libtorch = libtorch::locate(context, context.fetch);
-    let mut features = format!("{PACKAGE}/ndarray");
-    if libtorch.is_ok() {
-        features += &format!(",{PACKAGE}/tch");
-    }
     let mut build = context.cargo(["build", "--workspace", "--bin", PACKAGE]);
-    build.args(["--features", &features]);
     if let Ok(libtorch) = &libtorch {
+        build.args(["--features", &format!("{PACKAGE}/tch")]);
         libtorch.tell(&mut build);
     }
     let program = build::executable(&mut build, PACKAGE)?;

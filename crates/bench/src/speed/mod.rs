@@ -151,15 +151,19 @@ pub fn run(options: &Options) -> Result<(), String> {
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)
         .build_global();
-    let path = options.out.join("speed.json");
+    // What is too small to mean anything is kept apart.
+    let stem = if options.quick {
+        "speed-quick"
+    } else {
+        "speed"
+    };
+    let path = options.out.join(format!("{stem}.json"));
     let mut report = std::fs::read_to_string(&path)
         .ok()
         .and_then(|text| serde_json::from_str::<Report>(&text).ok())
         .filter(|report| report.format == FORMAT)
         .unwrap_or_default();
     report.format = FORMAT;
-    report.revision = crate::revision();
-    report.threads = rayon::current_num_threads();
     let suite = Suite {
         rounds: options.rounds.max(1),
         quick: options.quick,
@@ -178,21 +182,24 @@ pub fn run(options: &Options) -> Result<(), String> {
             rows: found.rows,
             skipped: found.skipped,
             seconds: start.elapsed().as_secs_f64(),
+            revision: crate::revision(),
+            threads: rayon::current_num_threads(),
         };
         report.put(section, &names);
         // After every part: whoever interrupts keeps what is done.
-        write(&options.out, &report)?;
+        write(&options.out, stem, &report)?;
     }
     print!("{}", report.markdown());
     Ok(())
 }
 
-fn write(directory: &Path, report: &Report) -> Result<(), String> {
+fn write(directory: &Path, stem: &str, report: &Report) -> Result<(), String> {
     std::fs::create_dir_all(directory)
         .map_err(|error| format!("cannot make {}: {error}", directory.display()))?;
     let json = serde_json::to_string_pretty(report).map_err(|error| error.to_string())?;
-    for (name, text) in [("speed.json", json), ("speed.md", report.markdown())] {
-        write_atomic(directory.join(name), text.as_bytes()).map_err(|error| error.to_string())?;
+    for (name, text) in [("json", json), ("md", report.markdown())] {
+        write_atomic(directory.join(format!("{stem}.{name}")), text.as_bytes())
+            .map_err(|error| error.to_string())?;
     }
     Ok(())
 }

@@ -78,6 +78,10 @@ pub struct Section {
     pub skipped: Vec<String>,
     /// Wall time of the part.
     pub seconds: f64,
+    /// The project's revision when it ran.
+    pub revision: String,
+    /// Threads that everything computed with.
+    pub threads: usize,
 }
 
 /// What the suite found so far.
@@ -85,10 +89,6 @@ pub struct Section {
 pub struct Report {
     /// [`FORMAT`].
     pub format: u32,
-    /// The project's revision.
-    pub revision: String,
-    /// Threads that everything computed with.
-    pub threads: usize,
     /// In the order of the suite.
     pub sections: Vec<Section>,
 }
@@ -104,21 +104,23 @@ impl Report {
 
     /// All figures in tables.
     pub fn markdown(&self) -> String {
-        let mut text = format!(
-            "Median and range of the middle half over the rounds of one run; {} threads, revision {}.\n",
-            self.threads, self.revision
-        );
+        let mut text =
+            String::from("Median and range of the middle half over the rounds of one run.\n");
         for section in &self.sections {
-            let _ = write!(text, "\n**{}**: {}\n\n", section.part, section.about);
-            let head = ["what", "in", "figure", "range", "against, how"];
-            let mut table = Table::new(head.map(String::from).to_vec(), 2);
+            let _ = write!(
+                text,
+                "\n**{}** ({} threads, revision {}): {}\n\n",
+                section.part, section.threads, section.revision, section.about
+            );
+            let head = ["what", "in", "against, how", "figure", "range"];
+            let mut table = Table::new(head.map(String::from).to_vec(), 3);
             for row in &section.rows {
                 table.row(vec![
                     row.what.clone(),
                     row.setting.clone(),
+                    row.note.clone(),
                     format!("{} {}", digits(row.figure.median), row.unit),
                     format!("{} – {}", digits(row.figure.low), digits(row.figure.high)),
-                    row.note.clone(),
                 ]);
             }
             let _ = write!(text, "{table}");
@@ -153,6 +155,8 @@ mod tests {
             rows,
             skipped: vec!["tch: no libtorch".to_string()],
             seconds: 1.0,
+            revision: "abc".to_string(),
+            threads: 2,
         }
     }
 
@@ -186,7 +190,7 @@ mod tests {
         );
         let text = report.markdown();
         assert!(
-            text.contains("| scan | mlp | 2.20 × | 2.10 – 2.30 | sweep |"),
+            text.contains("| scan | mlp | sweep | 2.20 × | 2.10 – 2.30 |"),
             "{text}"
         );
         assert!(text.contains("Not measured: tch: no libtorch"));
