@@ -282,14 +282,12 @@ fn alike<T: Task>(
     (probe, near): (usize, Near),
     forward: &SweepOptions<'_>,
 ) -> Result<f64, InfluenceError> {
-    let items = || -> Result<Vec<T::Item>, InfluenceError> {
-        let data = dataset(task, Set::Training);
-        let mut items = read_items(data.as_ref(), Set::Training, &[near.train])?;
-        items.push(item_of(task, probe, near.view)?);
-        Ok(items)
-    };
-    let old = logits_of(task, before, items()?, forward.device)?;
-    let new = logits_of(task, &moved.model, items()?, forward.device)?;
+    let data = dataset(task, Set::Training);
+    let mut items = read_items(data.as_ref(), Set::Training, &[near.train])?;
+    items.push(item_of(task, probe, near.view)?);
+    let batch = task.batch(items, forward.device);
+    let old = logits_of(task, before, &batch, 2)?;
+    let new = logits_of(task, &moved.model, &batch, 2)?;
     let classes = task.classes();
     let beyond = |nth: usize| {
         let range = nth * classes..(nth + 1) * classes;
@@ -339,6 +337,10 @@ fn outputs<T: Task>(
     let data = dataset(task, set);
     let mut logits = Vec::with_capacity(samples.len() * task.classes());
     let mut waiting = Vec::new();
+    let run = |items: Vec<T::Item>| {
+        let count = items.len();
+        logits_of(task, model, &task.batch(items, forward.device), count)
+    };
     let size = forward.batch_size.max(1);
     for &sample in samples {
         let item = read_items(data.as_ref(), set, &[sample])?.remove(0);
@@ -353,16 +355,11 @@ fn outputs<T: Task>(
             if forward.cancel.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(InfluenceError::Cancelled);
             }
-            logits.extend(logits_of(
-                task,
-                model,
-                std::mem::take(&mut waiting),
-                forward.device,
-            )?);
+            logits.extend(run(std::mem::take(&mut waiting))?);
         }
     }
     if !waiting.is_empty() {
-        logits.extend(logits_of(task, model, waiting, forward.device)?);
+        logits.extend(run(waiting)?);
     }
     match logits.iter().position(|z| !z.is_finite()) {
         None => Ok(logits),

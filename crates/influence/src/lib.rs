@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod conjugate;
+mod crew;
 mod curvature;
 pub mod direction;
 mod error;
@@ -31,6 +32,7 @@ pub mod score;
 mod sums;
 mod sweep;
 mod task;
+mod teach;
 pub mod verify;
 
 pub use error::InfluenceError;

@@ -5,15 +5,16 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::direction::{self, Probe};
+use crate::direction::{self, Forks};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
 use crate::fusion::{self, Before};
 use crate::knowledge::Knowledge;
 use crate::score::{self, View};
 use crate::sums::Sums;
-use crate::sweep::{Outputs, SweepOptions, sweep};
+use crate::sweep::{Outputs, SweepOptions, Swept, sweep, sweep_together};
 use crate::task::{Labels, Set, Task};
+use crate::teach::teach;
 
 /// A direction and the score that reads it, for example `finetune:after`.
 ///
@@ -304,16 +305,6 @@ pub fn scan<T: Task>(
     };
     let everything = labels.labelled();
     let given = gather(&labels.train, &everything);
-    let base = sweep(
-        task,
-        model,
-        Set::Training,
-        &everything,
-        &labels.train,
-        &forward,
-    )?;
-    let base_sweep_seconds = start.elapsed().as_secs_f64();
-    let on_probe = Instant::now();
     let whole_probe: Vec<usize> = (0..labels.probe.len()).collect();
     let sweep_probe =
         |model: &T::Model| sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet);
@@ -326,44 +317,60 @@ pub fn scan<T: Task>(
             sweep_probe(&task.model(&config.device))?.losses
         }
     };
-
-    let mut probe_seconds = on_probe.elapsed().as_secs_f64();
     let folds = Folds::stratified(&labels.probe, config.folds, config.seed);
+    let steps = teach(task, model, labels, config, &folds, &probe_base, &forward)?;
+    let mut read = Vec::with_capacity(steps.len());
+    for step in steps {
+        let held_out = folds.held_out(step.fold);
+        let after = step
+            .forks
+            .sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?;
+        read.push((step, after));
+    }
+    let probe_seconds = start.elapsed().as_secs_f64();
+
+    // The checkpoint's own model and every fork that reads all samples, in one pass over the data.
+    let mut models = vec![model.clone()];
+    for (step, _) in &read {
+        if let Forks::One(model) = &step.forks {
+            models.push(model.clone());
+        }
+    }
+    let swept = sweep_together(
+        task,
+        models,
+        Set::Training,
+        &everything,
+        &labels.train,
+        &forward,
+    )?;
+    let mut swept = swept.into_iter();
+    let Swept {
+        outputs: base,
+        seconds: base_sweep_seconds,
+    } = swept.next().ok_or(InfluenceError::Cancelled)?;
     let mut sums = Vec::new();
     for estimator in &config.estimators {
         sums.push(Sums::new(estimator, labels, everything.len())?);
     }
-    for name in directions_of(config) {
-        let direction = direction::by_name::<T>(&name)?;
-        for fold in 0..folds.count() {
-            let held_out = folds.held_out(fold);
-            let on_probe = Instant::now();
-            let held_out_before = select(&probe_base, held_out);
-            let step = direction.step(&Probe {
-                task,
-                model,
-                labels,
-                learnt: &folds.learnt(fold),
-                held_out,
-                held_out_before: &held_out_before,
-                device: &config.device,
-                batch_size: config.batch_size,
-                seed: config.seed.wrapping_add(fold as u64),
-                progress,
-                cancel,
-            })?;
-            let forks = &step.forks;
-            probe_seconds += on_probe.elapsed().as_secs_f64();
-            let after = forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?;
-            let held_out_after = forks.sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?;
-            let held_out_labels: Vec<usize> = held_out.iter().map(|&i| labels.probe[i]).collect();
-            let train = forks.view(&base, &after, &given);
-            let probe =
-                View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
-            for sum in &mut sums {
-                if sum.estimator.direction == name {
-                    sum.add(&train, &probe, held_out, &untaught, &step.choice);
-                }
+    for (step, held_out_after) in read {
+        let forks = &step.forks;
+        let after = match forks {
+            Forks::One(_) => swept.next().map(|swept| swept.outputs),
+            Forks::PerClass(_) => None,
+        };
+        let after = match after {
+            Some(after) => after,
+            None => forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?,
+        };
+        let held_out = folds.held_out(step.fold);
+        let held_out_before = select(&probe_base, held_out);
+        let held_out_labels = gather(&labels.probe, held_out);
+        let train = forks.view(&base, &after, &given);
+        let probe = View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
+        for sum in &mut sums {
+            if sum.estimator.direction == step.direction {
+                sum.add(&train, &probe, held_out, &untaught, &step.choice);
             }
         }
     }
@@ -446,7 +453,7 @@ impl Scan {
 }
 
 /// The distinct directions of the estimators: two scores of one direction share its sweeps.
-fn directions_of(config: &ScanConfig) -> Vec<String> {
+pub(crate) fn directions_of(config: &ScanConfig) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for estimator in &config.estimators {
         if !names.contains(&estimator.direction) {

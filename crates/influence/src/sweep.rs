@@ -1,10 +1,12 @@
 //! Sweeps: forward passes over a set of samples at given weights.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use burn::data::dataset::Dataset;
 use burn::tensor::{Device, Int, Tensor};
 
+use crate::crew::{side_by_side, workers_on};
 use crate::direction::cross_entropy as cross_entropy_of;
 use crate::error::InfluenceError;
 use crate::task::{Set, Task, dataset};
@@ -18,7 +20,7 @@ use crate::task::{Set, Task, dataset};
 /// assert_eq!((outputs.len(), outputs.row(1)), (2, &[0.0, 0.5][..]));
 /// assert_eq!((outputs.mean_loss(), outputs.accuracy(&[0, 0])), (0.5, 0.5));
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outputs {
     /// Number of classes K; 0 for a task that has losses instead.
     pub classes: usize,
@@ -142,34 +144,115 @@ pub fn sweep<T: Task>(
     labels: &[usize],
     options: &SweepOptions<'_>,
 ) -> Result<Outputs, InfluenceError> {
+    let swept = sweep_together(task, vec![model.clone()], set, indices, labels, options)?;
+    Ok(swept
+        .into_iter()
+        .next()
+        .map_or_else(Outputs::default, |swept| swept.outputs))
+}
+
+/// What one of several models says, and what it took.
+pub(crate) struct Swept {
+    /// Its outputs.
+    pub outputs: Outputs,
+    /// Wall time of its share of the sweep, if it had been alone: reading and putting batches together included.
+    pub seconds: f64,
+}
+
+/// As [`sweep`], at several models: each batch is read and put together once. As many batches at a time as the device
+/// has workers.
+pub(crate) fn sweep_together<T: Task>(
+    task: &T,
+    models: Vec<T::Model>,
+    set: Set,
+    indices: &[usize],
+    labels: &[usize],
+    options: &SweepOptions<'_>,
+) -> Result<Vec<Swept>, InfluenceError> {
     let classes = task.classes();
+    let count = models.len();
+    let mut swept = Vec::with_capacity(count);
+    for _ in 0..count {
+        swept.push(Swept {
+            outputs: Outputs {
+                classes,
+                logits: vec![0.0; indices.len() * classes],
+                losses: vec![0.0; indices.len()],
+            },
+            seconds: 0.0,
+        });
+    }
     let data = dataset(task, set);
-    let mut logits = Vec::with_capacity(indices.len() * classes);
-    let mut losses = Vec::with_capacity(indices.len());
-    for chunk in indices.chunks(options.batch_size.max(1)) {
-        if options.cancel.load(Ordering::Relaxed) {
-            return Err(InfluenceError::Cancelled);
-        }
-        let items = read_items(data.as_ref(), set, chunk)?;
-        if classes == 0 {
-            let values = losses_of(task, model, items, options.device)?;
-            if let Some(bad) = values.iter().position(|loss| !loss.is_finite()) {
-                return Err(not_finite("loss", set, chunk[bad]));
+    let size = options.batch_size.max(1);
+    let chunks: Vec<&[usize]> = indices.chunks(size).collect();
+    let workers = workers_on(options.device).min(chunks.len()).max(1);
+    // A model is sent to a thread, never shared between two; a clone shares the weights.
+    let tools = vec![(models, options.device.clone()); workers];
+    let cancel = options.cancel;
+    side_by_side(
+        tools,
+        chunks.len(),
+        options.progress,
+        |(models, device), job, tell| {
+            if cancel.load(Ordering::Relaxed) {
+                return Err(InfluenceError::Cancelled);
             }
-            losses.extend_from_slice(&values);
-            (options.progress)(chunk.len());
-            continue;
-        }
-        let rows = logits_of(task, model, items, options.device)?;
-        for (row, &index) in rows.chunks(classes).zip(chunk) {
-            let loss = cross_entropy(row, labels[index]);
-            if !loss.is_finite() || row.iter().any(|z| !z.is_finite()) {
-                return Err(not_finite("output", set, index));
+            let chunk = chunks[job];
+            let start = Instant::now();
+            let items = read_items(data.as_ref(), set, chunk)?;
+            let batch = task.batch(items, device);
+            let reading = start.elapsed();
+            let mut parts = Vec::with_capacity(models.len());
+            for model in models {
+                let start = Instant::now();
+                let part = outputs_of(task, model, &batch, set, chunk, labels)?;
+                tell(chunk.len());
+                parts.push((part, start.elapsed() + reading));
             }
-            losses.push(loss);
+            Ok(parts)
+        },
+        |job, parts| {
+            for (swept, (part, time)) in swept.iter_mut().zip(parts) {
+                let (from, count) = (job * size, part.len());
+                swept.outputs.losses[from..from + count].copy_from_slice(&part.losses);
+                swept.outputs.logits[from * classes..(from + count) * classes]
+                    .copy_from_slice(&part.logits);
+                swept.seconds += time.as_secs_f64() / workers as f64;
+            }
+        },
+    )?;
+    Ok(swept)
+}
+
+/// What a model says of one batch, `chunk` of `set`.
+fn outputs_of<T: Task>(
+    task: &T,
+    model: &T::Model,
+    batch: &T::Batch,
+    set: Set,
+    chunk: &[usize],
+    labels: &[usize],
+) -> Result<Outputs, InfluenceError> {
+    let classes = task.classes();
+    if classes == 0 {
+        let losses = losses_of(task, model, batch, chunk.len())?;
+        if let Some(bad) = losses.iter().position(|loss| !loss.is_finite()) {
+            return Err(not_finite("loss", set, chunk[bad]));
         }
-        logits.extend_from_slice(&rows);
-        (options.progress)(chunk.len());
+        return Ok(Outputs {
+            classes,
+            logits: Vec::new(),
+            losses,
+        });
+    }
+    let logits = logits_of(task, model, batch, chunk.len())?;
+    let mut losses = Vec::with_capacity(chunk.len());
+    for (row, &index) in logits.chunks(classes).zip(chunk) {
+        let loss = cross_entropy(row, labels[index]);
+        if !loss.is_finite() || row.iter().any(|z| !z.is_finite()) {
+            return Err(not_finite("output", set, index));
+        }
+        losses.push(loss);
     }
     Ok(Outputs {
         classes,
@@ -189,11 +272,10 @@ fn not_finite(what: &str, set: Set, index: usize) -> InfluenceError {
 fn losses_of<T: Task>(
     task: &T,
     model: &T::Model,
-    items: Vec<T::Item>,
-    device: &Device,
+    batch: &T::Batch,
+    count: usize,
 ) -> Result<Vec<f32>, InfluenceError> {
-    let count = items.len();
-    let tensor = task.losses(model, &task.batch(items, device));
+    let tensor = task.losses(model, batch);
     let shape = tensor.dims();
     if shape != [count] {
         return Err(InfluenceError::Outputs(format!(
@@ -231,11 +313,11 @@ pub(crate) fn mean_loss<T: Task>(
 pub(crate) fn logits_of<T: Task>(
     task: &T,
     model: &T::Model,
-    items: Vec<T::Item>,
-    device: &Device,
+    batch: &T::Batch,
+    count: usize,
 ) -> Result<Vec<f32>, InfluenceError> {
-    let (count, classes) = (items.len(), task.classes());
-    let tensor = task.logits(model, &task.batch(items, device));
+    let classes = task.classes();
+    let tensor = task.logits(model, batch);
     let shape = tensor.dims();
     if shape != [count, classes] {
         return Err(InfluenceError::Outputs(format!(
