@@ -8,7 +8,7 @@ use mirrorwatch::stock::Net;
 use mirrorwatch_daemon::evidence::Evidence;
 use mirrorwatch_daemon::refusal::{Run, probe_noise};
 use mirrorwatch_daemon::sources::Sources;
-use mirrorwatch_influence::scan;
+use mirrorwatch_influence::{Memory, scan_next};
 
 use crate::count::Counter;
 use crate::export;
@@ -140,6 +140,7 @@ pub fn watch(
             .then(|| Sources::read(&setup.task, samples)),
     };
     let mut run: Option<Run> = None;
+    let mut memory = Memory::default();
     let mut watched = Watched {
         checkpoints: Vec::new(),
         models: Vec::new(),
@@ -157,11 +158,12 @@ pub fn watch(
             continue;
         }
         let model = trainer.model();
-        let scanned = scan(
+        let scanned = scan_next(
             &setup.task,
             &model,
             &untrusted,
             &product.config,
+            &mut memory,
             &|_| (),
             &AtomicBool::new(false),
         )

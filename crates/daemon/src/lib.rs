@@ -35,6 +35,7 @@ mod digest;
 mod error;
 pub mod evidence;
 pub mod export;
+mod forks;
 pub mod history;
 pub mod hub;
 mod intake;

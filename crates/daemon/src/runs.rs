@@ -8,6 +8,7 @@ use mirrorwatch_influence::{Estimator, Labels};
 use sha2::{Digest, Sha256};
 
 use crate::digest::hex;
+use crate::forks;
 use crate::hub::Hub;
 use crate::leaks::{self, LeakRecord};
 use crate::results::{self, Paths, Suspect};
@@ -118,12 +119,16 @@ impl Runs {
     fn load(&self, run: &str) -> RunState {
         let path = state_file(&self.directory(run));
         let problem = match RunState::load(&path) {
-            Ok(Some(state)) if state.fingerprint == self.fingerprint => {
-                tracing::info!(
-                    run,
-                    checkpoints = state.evidence.checkpoints,
-                    "continuing with the evidence on disk"
-                );
+            Ok(Some(mut state)) if state.fingerprint == self.fingerprint => {
+                let checkpoints = state.evidence.checkpoints;
+                match forks::load(&self.directory(run), checkpoints, &self.fingerprint) {
+                    Ok(forks) => state.forks = forks,
+                    Err(error) => tracing::warn!(
+                        run,
+                        "the next scan teaches its forks from the beginning: {error}"
+                    ),
+                }
+                tracing::info!(run, checkpoints, "continuing with the evidence on disk");
                 return state;
             }
             Ok(Some(_)) => "it was made with other data or settings".to_string(),
@@ -143,6 +148,8 @@ impl Runs {
                 ),
             }
         }
+        // Those of the old state, if any: its labels may be others.
+        forks::forget_others(&self.directory(run), None);
         RunState::new(&self.fingerprint, &self.estimators, self.train, self.probe)
     }
 
@@ -172,7 +179,19 @@ impl Runs {
         let state = self.open(run);
         // If it cannot be made, saving says so.
         let _ = std::fs::create_dir_all(self.directory(run));
-        let result = lock(&state).save(&state_file(&self.directory(run)));
+        let directory = self.directory(run);
+        let state = lock(&state);
+        let checkpoints = state.evidence.checkpoints;
+        if let Err(error) = forks::save(&directory, checkpoints, &self.fingerprint, &state.forks) {
+            tracing::warn!(
+                run,
+                "{error}; after a restart the next scan would teach its forks from the beginning"
+            );
+        }
+        let result = state.save(&state_file(&directory));
+        if result.is_ok() {
+            forks::forget_others(&directory, Some(checkpoints));
+        }
         if let Err(error) = result {
             tracing::warn!(
                 run,
@@ -192,7 +211,7 @@ fn state_file(directory: &Path) -> PathBuf {
 }
 
 /// What scores mean. Counts up when that changes, so that evidence is not continued with scores of another kind.
-const SCORES: usize = 3;
+const SCORES: usize = 4;
 
 /// A fingerprint of everything that evidence depends on besides the checkpoints.
 pub fn fingerprint(labels: &Labels, estimators: &[Estimator], folds: usize, seed: u64) -> String {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use mirrorwatch_checkpoint::{Key, write_atomic};
-use mirrorwatch_influence::Estimator;
+use mirrorwatch_influence::{Estimator, Memory};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -90,6 +90,8 @@ pub struct RunState {
     pub ledger: Vec<Entry>,
     /// Summaries of the scans so far, in order.
     pub summaries: Vec<Summary>,
+    /// What the last scan leaves for the next one. In a file of its own, not in this one's.
+    pub forks: Memory,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,6 +136,7 @@ impl RunState {
             evidence: Evidence::new(estimators, train, probe),
             ledger: Vec::new(),
             summaries: Vec::new(),
+            forks: Memory::default(),
         }
     }
 
@@ -333,6 +336,7 @@ impl RunState {
                 history: reader.history(&header.history, train)?,
             },
             ledger: header.ledger,
+            forks: Memory::default(),
             summaries: header.summaries,
         })
     }

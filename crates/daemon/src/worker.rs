@@ -8,7 +8,7 @@ use std::time::Duration;
 use mirrorwatch_checkpoint::{Manifest, write_atomic};
 use mirrorwatch_influence::leaks::LeakOptions;
 use mirrorwatch_influence::{
-    Labels, Scan, ScanConfig, SweepOptions, Task, model, panic_text, scan, work,
+    Labels, Memory, Scan, ScanConfig, SweepOptions, Task, model, panic_text, scan_next, work,
 };
 
 use crate::account::{Account, Levels, account};
@@ -138,11 +138,14 @@ impl<T: Task> Worker<T> {
             bar.inc(samples as u64);
             self.hub.beat_worker(Some(job.spooled.key().to_string()));
         };
-        let scanned = scan(
+        let state = self.runs.open(&job.run);
+        let mut forks = lock(&state).forks.clone();
+        let scanned = scan_next(
             self.task.as_ref(),
             &model,
             &self.labels,
             &self.config,
+            &mut forks,
             &progress,
             &self.cancel,
         );
@@ -150,7 +153,6 @@ impl<T: Task> Worker<T> {
         let scanned = scanned.map_err(|error| failed("scan")(&error))?;
         self.metrics.scan_seconds.observe(scanned.seconds);
 
-        let state = self.runs.open(&job.run);
         // Evidence is changed on a copy, so that a failure below leaves it as it was.
         let mut evidence = lock(&state).evidence.clone();
         evidence
@@ -235,7 +237,7 @@ impl<T: Task> Worker<T> {
         let look = self.leak_probes > 0
             && summary.refusal.is_none()
             && evidence.checkpoints.is_power_of_two();
-        let kept = self.keep(job, evidence, &account, summary);
+        let kept = self.keep(job, (evidence, forks), &account, summary);
         // After the count is out: it does not wait for this, and does not fail with it.
         if look && kept.is_ok() {
             let looked = catch_unwind(AssertUnwindSafe(|| self.look_for_leaks(job, &model)));
@@ -299,7 +301,7 @@ impl<T: Task> Worker<T> {
     fn keep(
         &self,
         job: &Job,
-        evidence: Evidence,
+        (evidence, forks): (Evidence, Memory),
         account: &Account,
         summary: Summary,
     ) -> Result<(), DaemonError> {
@@ -329,6 +331,7 @@ impl<T: Task> Worker<T> {
                 earlier.forget_lists();
             }
             state.evidence = evidence;
+            state.forks = forks;
             state.ledger.push(entry(job, outcome));
             state.summaries.push(summary.clone());
         }

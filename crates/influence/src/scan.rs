@@ -5,99 +5,18 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 
-use crate::direction::{self, Forks};
+use crate::direction::Forks;
 use crate::error::InfluenceError;
+use crate::estimator::Estimator;
 use crate::folds::Folds;
 use crate::fusion::{self, Before};
 use crate::knowledge::Knowledge;
-use crate::score::{self, View};
+use crate::memory::Memory;
+use crate::score::View;
 use crate::sums::Sums;
 use crate::sweep::{Outputs, SweepOptions, Swept, sweep, sweep_together};
 use crate::task::{Labels, Set, Task};
 use crate::teach::teach;
-
-/// A direction and the score that reads it, for example `finetune:after`.
-///
-/// ```
-#[doc = include_str!("example_impl.txt")]
-#[doc = include_str!("example_task.txt")]
-/// let estimator = Estimator::parse::<Line>("finetune:after")?;
-/// assert_eq!((estimator.direction.as_str(), estimator.score.as_str()), ("finetune", "after"));
-/// assert_eq!(estimator.to_string(), "finetune:after");
-/// # Ok::<(), InfluenceError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Estimator {
-    /// Name of the direction.
-    pub direction: String,
-    /// Name of the score.
-    pub score: String,
-}
-
-impl Estimator {
-    /// Reads `direction` or `direction:score`; without a score the direction's own is taken.
-    ///
-    /// # Errors
-    ///
-    /// A direction or score that does not exist, listing those that do.
-    ///
-    /// ```
-    #[doc = include_str!("example_impl.txt")]
-    #[doc = include_str!("example_task.txt")]
-    /// assert_eq!(Estimator::parse::<Line>("margin")?.to_string(), "margin:counterfactual");
-    /// let unknown = Estimator::parse::<Line>("margin:loudness").map_err(|error| error.to_string());
-    /// assert!(unknown.is_err_and(|text| text.starts_with("unknown score \"loudness\": choose one of after")));
-    /// # Ok::<(), InfluenceError>(())
-    /// ```
-    pub fn parse<T: Task>(text: &str) -> Result<Self, InfluenceError> {
-        let (direction, score) = match text.split_once(':') {
-            Some((direction, score)) => (direction, Some(score)),
-            None => (text, None),
-        };
-        let found = direction::by_name::<T>(direction)?;
-        let score = match score {
-            Some(name) => score::by_name(name)?,
-            None => found.score(),
-        };
-        Ok(Self {
-            direction: direction.to_string(),
-            score: score.name().to_string(),
-        })
-    }
-
-    /// Checks that it can be used for a task with these labels.
-    ///
-    /// # Errors
-    ///
-    /// A direction or score that does not exist, or works on logits where there are none.
-    ///
-    /// ```
-    #[doc = include_str!("example_impl.txt")]
-    #[doc = include_str!("example_task.txt")]
-    /// let margin = Estimator::parse::<Line>("margin")?;
-    /// assert!(margin.check::<Line>(&labels).is_ok());
-    /// // A task that has losses instead of classes has no margins.
-    /// let without = Labels { classes: 0, ..labels };
-    /// assert!(margin.check::<Line>(&without).is_err());
-    /// # Ok::<(), InfluenceError>(())
-    /// ```
-    pub fn check<T: Task>(&self, labels: &Labels) -> Result<(), InfluenceError> {
-        let direction = direction::by_name::<T>(&self.direction)?.needs_classes();
-        let score = score::by_name(&self.score)?.needs_classes();
-        if (direction || score) && !labels.has_classes() {
-            return Err(InfluenceError::Data(format!(
-                "the estimator {self} works on logits, and this task has losses instead; choose finetune, shrink-finetune or gradient with after or delta"
-            )));
-        }
-        Ok(())
-    }
-}
-
-impl std::fmt::Display for Estimator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.direction, self.score)
-    }
-}
 
 /// What to compute and how.
 ///
@@ -289,6 +208,46 @@ pub fn scan<T: Task>(
     progress: &dyn Fn(usize),
     cancel: &AtomicBool,
 ) -> Result<Scan, InfluenceError> {
+    let mut memory = Memory::default();
+    scan_next(task, model, labels, config, &mut memory, progress, cancel)
+}
+
+/// As [`scan`], of the next checkpoint of a run: forks start from where `memory` has those of the last one, and are
+/// remembered in it.
+///
+/// A memory of another task or of other labels would let forks have seen the samples that they must not see: keep one
+/// for each run, and begin anew whenever labels, folds or seed change. After an error it is what it was.
+///
+/// # Errors
+///
+/// As [`scan`].
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let config = ScanConfig {
+///     estimators: vec![Estimator::parse::<Line>("finetune:after")?],
+///     folds: 2,
+///     batch_size: 32,
+///     seed: 0,
+///     device: device.clone(),
+/// };
+/// let mut memory = Memory::default();
+/// for checkpoint in [&model, &model] {
+///     let scan = scan_next(&task, checkpoint, &labels, &config, &mut memory, &|_| (), &cancel)?;
+///     assert_eq!(arg_max(&scan.estimates[0].train), 2);
+/// }
+/// # Ok::<(), InfluenceError>(())
+/// ```
+pub fn scan_next<T: Task>(
+    task: &T,
+    model: &T::Model,
+    labels: &Labels,
+    config: &ScanConfig,
+    memory: &mut Memory,
+    progress: &dyn Fn(usize),
+    cancel: &AtomicBool,
+) -> Result<Scan, InfluenceError> {
     let start = Instant::now();
     for estimator in &config.estimators {
         estimator.check::<T>(labels)?;
@@ -318,21 +277,29 @@ pub fn scan<T: Task>(
         }
     };
     let folds = Folds::stratified(&labels.probe, config.folds, config.seed);
-    let steps = teach(task, model, labels, config, &folds, &probe_base, &forward)?;
+    let on_probe = (&folds, &probe_base);
+    let steps = teach(task, model, labels, config, on_probe, memory, &forward)?;
     let mut read = Vec::with_capacity(steps.len());
-    for step in steps {
-        let held_out = folds.held_out(step.fold);
-        let after = step
-            .forks
-            .sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?;
-        read.push((step, after));
+    let mut remembered = Memory::default();
+    for mut taught in steps {
+        let after = match taught.step.held_out.take() {
+            Some(after) => after,
+            None => {
+                let (forks, held_out) = (&taught.step.forks, folds.held_out(taught.fold));
+                forks.sweep(task, Set::Probe, held_out, &labels.probe, &quiet)?
+            }
+        };
+        if let Some(change) = taught.step.change.take() {
+            remembered.keep(&taught.direction, taught.fold, change);
+        }
+        read.push((taught, after));
     }
     let probe_seconds = start.elapsed().as_secs_f64();
 
     // The checkpoint's own model and every fork that reads all samples, in one pass over the data.
     let mut models = vec![model.clone()];
-    for (step, _) in &read {
-        if let Forks::One(model) = &step.forks {
+    for (taught, _) in &read {
+        if let Forks::One(model) = &taught.step.forks {
             models.push(model.clone());
         }
     }
@@ -353,8 +320,8 @@ pub fn scan<T: Task>(
     for estimator in &config.estimators {
         sums.push(Sums::new(estimator, labels, everything.len())?);
     }
-    for (step, held_out_after) in read {
-        let forks = &step.forks;
+    for (taught, held_out_after) in read {
+        let forks = &taught.step.forks;
         let after = match forks {
             Forks::One(_) => swept.next().map(|swept| swept.outputs),
             Forks::PerClass(_) => None,
@@ -363,14 +330,14 @@ pub fn scan<T: Task>(
             Some(after) => after,
             None => forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?,
         };
-        let held_out = folds.held_out(step.fold);
+        let held_out = folds.held_out(taught.fold);
         let held_out_before = select(&probe_base, held_out);
         let held_out_labels = gather(&labels.probe, held_out);
         let train = forks.view(&base, &after, &given);
         let probe = View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
         for sum in &mut sums {
-            if sum.estimator.direction == step.direction {
-                sum.add(&train, &probe, held_out, &untaught, &step.choice);
+            if sum.estimator.direction == taught.direction {
+                sum.add(&train, &probe, held_out, &untaught, &taught.step.choice);
             }
         }
     }
@@ -398,6 +365,7 @@ pub fn scan<T: Task>(
     };
     scan.fuse(labels)?;
     scan.seconds = start.elapsed().as_secs_f64();
+    *memory = remembered;
     Ok(scan)
 }
 

@@ -3,8 +3,9 @@
 use mirrorwatch_stats::confident;
 
 use crate::error::InfluenceError;
+use crate::estimator::Estimator;
 use crate::fork_mean::ForkMean;
-use crate::scan::{Estimate, Estimator};
+use crate::scan::Estimate;
 use crate::score::{self, Score, View};
 use crate::sweep::arg_max;
 use crate::task::Labels;

@@ -1,9 +1,10 @@
 //! Forks: one for each direction and fold of the probe, side by side.
 
 use crate::crew::{side_by_side, workers_on};
-use crate::direction::{self, Forks, Probe, Step};
+use crate::direction::{self, Probe, Step};
 use crate::error::InfluenceError;
 use crate::folds::Folds;
+use crate::memory::Memory;
 use crate::scan::{ScanConfig, directions_of, select};
 use crate::sweep::{Outputs, SweepOptions};
 use crate::task::{Labels, Task};
@@ -14,10 +15,8 @@ pub(crate) struct Taught<M> {
     pub direction: String,
     /// The fold that it has not seen.
     pub fold: usize,
-    /// The models.
-    pub forks: Forks<M>,
-    /// What was chosen for them.
-    pub choice: String,
+    /// The models, and what is known of them.
+    pub step: Step<M>,
 }
 
 /// Teaches the forks of every direction and fold, as many at a time as the device has workers.
@@ -26,8 +25,8 @@ pub(crate) fn teach<T: Task>(
     model: &T::Model,
     labels: &Labels,
     config: &ScanConfig,
-    folds: &Folds,
-    probe_base: &Outputs,
+    (folds, probe_base): (&Folds, &Outputs),
+    memory: &Memory,
     options: &SweepOptions<'_>,
 ) -> Result<Vec<Taught<T::Model>>, InfluenceError> {
     let mut jobs = Vec::new();
@@ -58,17 +57,17 @@ pub(crate) fn teach<T: Task>(
                 device,
                 batch_size: config.batch_size,
                 seed: config.seed.wrapping_add(*fold as u64),
+                last: memory.of(name, *fold),
                 progress: tell,
                 cancel,
             })
         },
-        |job, Step { forks, choice }| {
+        |job, step| {
             let (direction, fold) = jobs[job].clone();
             taught[job] = Some(Taught {
                 direction,
                 fold,
-                forks,
-                choice,
+                step,
             });
         },
     )?;

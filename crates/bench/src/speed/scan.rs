@@ -1,11 +1,12 @@
 //! (a) What a scan costs, in units of one bare forward sweep.
 
+use std::cell::RefCell;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::data::dataset::Dataset;
 use burn::tensor::Device;
-use mirrorwatch_influence::{Labels, Scan, ScanConfig, Task, scan};
+use mirrorwatch_influence::{Labels, Memory, Scan, ScanConfig, Task, scan_next};
 
 use super::data::{Amount, Planted};
 use super::nets::{Kind, Net};
@@ -64,16 +65,29 @@ fn measure(
     let task = Planted::new(kind, amount, 0);
     let labels = task.labels()?;
     let config = defaults::<Planted>()?;
+    // What a run's checkpoints are apart.
     let epoch = train.min(20_000) / BATCH;
-    let model = Training::new(&task, &config.device, 0).after(epoch)?;
-    let scans = std::cell::RefCell::new(Vec::new());
+    let mut training = Training::new(&task, &config.device, 0);
+    let before = training.after(epoch)?;
+    let model = training.after(epoch)?;
+    let mut remembered = Memory::default();
+    whole(&task, &before, &labels, &config, &mut remembered)?;
+    let (firsts, laters) = (RefCell::default(), RefCell::default());
+    let scan = |memory: &Memory, costs: &RefCell<Vec<Cost>>| {
+        let mut memory = memory.clone();
+        let start = Instant::now();
+        let scan = whole(&task, &model, &labels, &config, &mut memory)?;
+        let seconds = start.elapsed().as_secs_f64();
+        costs.borrow_mut().push(Cost {
+            probe: scan.probe_seconds,
+            whole: seconds,
+        });
+        Ok(seconds)
+    };
     let mut contenders = [
-        Contender::new("scan", || {
-            let start = Instant::now();
-            let scan = whole(&task, &model, &labels, &config)?;
-            let seconds = start.elapsed().as_secs_f64();
-            scans.borrow_mut().push((scan.probe_seconds, seconds));
-            Ok(seconds)
+        Contender::new("a later scan of a run", || scan(&remembered, &laters)),
+        Contender::new("the first scan of a run", || {
+            scan(&Memory::default(), &firsts)
         }),
         Contender::new("one bare forward sweep", || {
             bare(&task, &model, &config.device, config.batch_size)
@@ -81,31 +95,64 @@ fn measure(
     ];
     let rounds = take_turns(suite.rounds, &mut contenders)?;
     drop(contenders);
-    found.add(Row::ratio(&rounds, 0, 1, &setting));
-    let scans = scans.into_inner();
-    // The first one warmed up.
-    let pairs = scans[1..].iter().zip(&rounds.seconds[1]);
-    let (mut shares, mut without) = (Vec::new(), Vec::new());
-    for ((probe, whole), bare) in pairs {
-        shares.push(100.0 * probe / whole);
-        without.push((whole - probe) / bare);
+    let mut later = Vec::new();
+    for (nth, costs) in [laters.into_inner(), firsts.into_inner()]
+        .iter()
+        .enumerate()
+    {
+        found.add(Row::ratio(&rounds, nth, 2, &setting));
+        // The first one warmed up.
+        let pairs = costs[1..].iter().zip(&rounds.seconds[2]);
+        let (mut shares, mut without) = (Vec::new(), Vec::new());
+        for (cost, bare) in pairs {
+            shares.push(100.0 * cost.probe / cost.whole);
+            without.push((cost.whole - cost.probe) / bare);
+            later.push((nth, cost.whole, *bare));
+        }
+        let row = |what, figures: &[f64], unit, note| {
+            Row::figure(what, &setting, Spread::of(figures), unit, note)
+        };
+        found.add(row(
+            "of it, without the probe's own cost",
+            &without,
+            "×",
+            "one bare forward sweep",
+        ));
+        found.add(row(
+            "the probe's own cost",
+            &shares,
+            "%",
+            "of the scan: forks taught, their depth chosen",
+        ));
     }
-    let row = |what, figures: &[f64], unit, note| {
-        Row::figure(what, &setting, Spread::of(figures), unit, note)
-    };
-    found.add(row(
-        "of it, without the probe's own cost",
-        &without,
+    found.add(amortised(&later, &setting));
+    Ok(())
+}
+
+/// What a scan took, in seconds.
+struct Cost {
+    probe: f64,
+    whole: f64,
+}
+
+/// Checkpoints of a run over which the first scan's price is spread.
+const CHECKPOINTS: f64 = 30.0;
+
+/// The mean cost of a scan over a whole run. `costs` has, of each round, which scan it was (0 = a later one), what it
+/// took and what a bare sweep did.
+fn amortised(costs: &[(usize, f64, f64)], setting: &str) -> Row {
+    let of = |which| costs.iter().filter(move |(nth, _, _)| *nth == which);
+    let mut means = Vec::new();
+    for ((_, later, bare), (_, first, _)) in of(0).zip(of(1)) {
+        means.push((first + (CHECKPOINTS - 1.0) * later) / CHECKPOINTS / bare);
+    }
+    Row::figure(
+        "a scan on average over a run of 30",
+        setting,
+        Spread::of(&means),
         "×",
         "one bare forward sweep",
-    ));
-    found.add(row(
-        "the probe's own cost",
-        &shares,
-        "%",
-        "of the scan: forks taught, their depth chosen",
-    ));
-    Ok(())
+    )
 }
 
 fn whole(
@@ -113,9 +160,11 @@ fn whole(
     model: &Net,
     labels: &Labels,
     config: &ScanConfig,
+    memory: &mut Memory,
 ) -> Result<Scan, String> {
     let never = AtomicBool::new(false);
-    scan(task, model, labels, config, &|_| (), &never).map_err(|error| error.to_string())
+    scan_next(task, model, labels, config, memory, &|_| (), &never)
+        .map_err(|error| error.to_string())
 }
 
 /// The loop that anybody would write: read, batch, run forward, fetch the logits.

@@ -62,12 +62,12 @@ impl<'a> Training<'a> {
         Ok(loss)
     }
 
-    /// So many steps, and the model as it is then, without autodiff.
+    /// So many more steps, and the model as it is then, without autodiff.
     ///
     /// # Errors
     ///
     /// A sample that cannot be read.
-    pub fn after(mut self, steps: usize) -> Result<Net, String> {
+    pub fn after(&mut self, steps: usize) -> Result<Net, String> {
         for _ in 0..steps {
             self.step()?;
         }

@@ -1,13 +1,14 @@
 //! `finetune`: a few epochs of SGD on the probe.
 
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{GradientsParams, SgdConfig};
+use burn::optim::{GradientsParams, ModuleOptimizer, SgdConfig};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 
 use super::{Direction, Forks, HeldOutLoss, Probe, Step, settle};
 use crate::error::InfluenceError;
+use crate::memory::Change;
 use crate::model::fork;
 use crate::score::{self, Score};
 use crate::sweep::mean_loss;
@@ -66,8 +67,78 @@ impl<T: Task> Direction<T> for Finetune {
     }
 
     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-        descend(probe, &|| fork(probe.model))
+        let theta = fork(probe.model);
+        let start = probe
+            .last
+            .and_then(|last| Some((last, last.applied(theta.clone(), KEPT)?)));
+        let (mut step, steps, after) = match start {
+            None => taught(probe, &theta)?,
+            Some((last, start)) => match follow(probe, start, last.steps())? {
+                Some(followed) => followed,
+                None => taught(probe, &theta)?,
+            },
+        };
+        step.change = Some(Change::between(&theta, &after, steps)?);
+        Ok(step)
     }
+}
+
+/// What a checkpoint's fork keeps of the change that the one before was given, before it learns on. A fork so forgets
+/// what older checkpoints were taught, and is never deeper than the first one, or than `FOLLOWED / (1 - KEPT)` steps.
+const KEPT: f32 = 0.95;
+/// Steps of a fork that starts from the last checkpoint's.
+///
+/// With the first checkpoint's fork taught at full depth, shares of .8, .9 and .95 and 5, 10 and 20 steps rank wrong
+/// labels over all checkpoints almost as well as full depth at each of them: see the table in ARCHITECTURE.md.
+const FOLLOWED: usize = 10;
+
+/// A step, the optimizer steps that went into its change, and the fork as it can be compared with θ.
+type Followed<M> = (Step<M>, u64, M);
+
+/// Taught from the beginning.
+fn taught<T: Task>(
+    probe: &Probe<'_, T>,
+    theta: &T::Model,
+) -> Result<Followed<T::Model>, InfluenceError> {
+    let step = descend(probe, &|| theta.clone())?;
+    let after = fork(step.forks.of(0));
+    Ok((step, 0, after))
+}
+
+/// A few steps from `start`, where the change of the last checkpoint leads to; none where that is no good any more.
+fn follow<T: Task>(
+    probe: &Probe<'_, T>,
+    start: T::Model,
+    before: u64,
+) -> Result<Option<Followed<T::Model>>, InfluenceError> {
+    let rate = LEARNING_RATES[0];
+    // Other minibatches than at the last checkpoint.
+    let mut teacher = Teacher::new(probe, start, probe.seed.wrapping_add((before + 1) << 32));
+    for _ in 0..FOLLOWED {
+        teacher = teacher.step(rate)?;
+    }
+    let after = settle(&teacher.model);
+    let held_out = match probe.held_out_after(&after) {
+        Ok(held_out) => held_out,
+        Err(InfluenceError::Outputs(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let loss = HeldOutLoss::of(&held_out.losses);
+    if loss.mean > destroyed(probe) {
+        return Ok(None);
+    }
+    let choice = format!("{FOLLOWED} steps more at {rate}, {loss}");
+    let step = Step {
+        held_out: Some(held_out),
+        ..Step::new(Forks::One(after), choice)
+    };
+    Ok(Some((step, before + FOLLOWED as u64, teacher.model)))
+}
+
+/// The held-out loss above which a fork is destroyed, not taught.
+fn destroyed<T: Task>(probe: &Probe<'_, T>) -> f64 {
+    let before = HeldOutLoss::of(&probe.held_out_before.losses);
+    DESTROYED * before.mean + before.standard_error
 }
 
 /// Fine-tunes what `start` makes, a fork of the model, on the learnt probe samples, as deep as the held-out
@@ -76,8 +147,7 @@ pub(super) fn descend<T: Task>(
     probe: &Probe<'_, T>,
     start: &dyn Fn() -> T::Model,
 ) -> Result<Step<T::Model>, InfluenceError> {
-    let before = HeldOutLoss::of(&probe.held_out_before.losses);
-    let limit = DESTROYED * before.mean + before.standard_error;
+    let limit = destroyed(probe);
     let mut best: Option<Candidate<T::Model>> = None;
     for rate in LEARNING_RATES {
         let Some(candidate) = descend_at(probe, start(), rate)? else {
@@ -107,13 +177,8 @@ pub(super) fn descend<T: Task>(
                 .to_string(),
         ));
     };
-    Ok(Step {
-        forks: Forks::One(model),
-        choice: format!(
-            "{depth} steps at {rate}, held-out loss {:.3} ± {:.3}",
-            loss.mean, loss.standard_error
-        ),
-    })
+    let choice = format!("{depth} steps at {rate}, {loss}");
+    Ok(Step::new(Forks::One(model), choice))
 }
 
 /// Fine-tunes at one learning rate; none when not even the first depth gives finite outputs.
@@ -122,38 +187,13 @@ fn descend_at<T: Task>(
     start: T::Model,
     rate: f64,
 ) -> Result<Option<Candidate<T::Model>>, InfluenceError> {
-    let mut model = start;
-    let momentum = MomentumConfig::new().with_momentum(MOMENTUM);
-    let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
-    let mut rng = StdRng::seed_from_u64(probe.seed);
-    let mut order: Vec<usize> = Vec::new();
+    let mut teacher = Teacher::new(probe, start, probe.seed);
     let mut chosen: Option<Candidate<T::Model>> = None;
     let mut losses = Vec::new();
     for step in 1..=DEPTHS[DEPTHS.len() - 1] {
-        if probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
-            return Err(InfluenceError::Cancelled);
-        }
-        if order.is_empty() {
-            order = probe.learnt.to_vec();
-            order.shuffle(&mut rng);
-        }
-        let rest = order.split_off(MINIBATCH.min(order.len()));
-        let minibatch = std::mem::replace(&mut order, rest);
-        let (batch, labels) = probe.batch(&minibatch)?;
-        let gradients = mean_loss(probe.task, &model, &batch, labels).backward();
-        let gradients = GradientsParams::from_grads(gradients, &model);
-        // Burn's optimizers pass silently over a module that got no gradient.
-        if gradients.is_empty() {
-            return Err(InfluenceError::Outputs(
-                "no parameter of the model received a gradient from the probe set; check that the task's logits or losses come from its model"
-                    .to_string(),
-            ));
-        }
-        model = optimizer.step(rate, model, gradients);
-        // A sign of life: on a large model these steps take long.
-        (probe.progress)(0);
+        teacher = teacher.step(rate)?;
         if DEPTHS.contains(&step) {
-            let settled = settle(&model);
+            let settled = settle(&teacher.model);
             let loss = match probe.held_out_loss(&settled) {
                 Ok(loss) => loss,
                 // Diverging steps give outputs that are not finite: keep what was good before.
@@ -174,6 +214,57 @@ fn descend_at<T: Task>(
         }
     }
     Ok(chosen)
+}
+
+/// SGD with momentum over minibatches of the learnt probe samples.
+struct Teacher<'a, T: Task> {
+    probe: &'a Probe<'a, T>,
+    model: T::Model,
+    optimizer: ModuleOptimizer,
+    rng: StdRng,
+    /// Samples that are left of this epoch.
+    order: Vec<usize>,
+}
+
+impl<'a, T: Task> Teacher<'a, T> {
+    fn new(probe: &'a Probe<'a, T>, start: T::Model, seed: u64) -> Self {
+        let momentum = MomentumConfig::new().with_momentum(MOMENTUM);
+        Self {
+            probe,
+            model: start,
+            optimizer: SgdConfig::new().with_momentum(Some(momentum)).init(),
+            rng: StdRng::seed_from_u64(seed),
+            order: Vec::new(),
+        }
+    }
+
+    /// One step. The weights are handed through: a second owner would have every step copy them.
+    fn step(mut self, rate: f64) -> Result<Self, InfluenceError> {
+        let probe = self.probe;
+        if probe.cancel.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(InfluenceError::Cancelled);
+        }
+        if self.order.is_empty() {
+            self.order = probe.learnt.to_vec();
+            self.order.shuffle(&mut self.rng);
+        }
+        let rest = self.order.split_off(MINIBATCH.min(self.order.len()));
+        let minibatch = std::mem::replace(&mut self.order, rest);
+        let (batch, labels) = probe.batch(&minibatch)?;
+        let gradients = mean_loss(probe.task, &self.model, &batch, labels).backward();
+        let gradients = GradientsParams::from_grads(gradients, &self.model);
+        // Burn's optimizers pass silently over a module that got no gradient.
+        if gradients.is_empty() {
+            return Err(InfluenceError::Outputs(
+                "no parameter of the model received a gradient from the probe set; check that the task's logits or losses come from its model"
+                    .to_string(),
+            ));
+        }
+        self.model = self.optimizer.step(rate, self.model, gradients);
+        // A sign of life: on a large model these steps take long.
+        (probe.progress)(0);
+        Ok(self)
+    }
 }
 
 /// Position of the last loss that is within one standard error of the smallest; none without losses.

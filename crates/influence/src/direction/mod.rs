@@ -17,6 +17,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::InfluenceError;
+use crate::memory::Change;
 use crate::score::{Score, View};
 use crate::sweep::{Outputs, SweepOptions, read_items, sweep};
 use crate::task::{Labels, Set, Task, dataset};
@@ -54,8 +55,8 @@ pub(crate) use step::{lengths, moved};
 ///     }
 ///
 ///     fn step(&self, probe: &Probe<'_, T>) -> Result<Step<T::Model>, InfluenceError> {
-///         let Step { forks, choice } = Finetune.step(probe)?;
-///         Ok(Step { forks, choice: format!("mine, {choice}") })
+///         let Step { forks, choice, .. } = Finetune.step(probe)?;
+///         Ok(Step::new(forks, format!("mine, {choice}")))
 ///     }
 /// }
 /// assert!(Mine.step(&probe)?.choice.starts_with("mine, "));
@@ -123,7 +124,7 @@ pub trait Direction<T: Task>: Send + Sync {
 #[doc = include_str!("../example_probe.txt")]
 /// use mirrorwatch_influence::direction::{Direction, Finetune, Forks, Step};
 ///
-/// let Step { forks, choice } = Finetune.step(&probe)?;
+/// let Step { forks, choice, .. } = Finetune.step(&probe)?;
 /// assert!(matches!(forks, Forks::One(_)));
 /// assert!(choice.contains(" steps at 0.02, held-out loss "));
 /// # Ok::<(), InfluenceError>(())
@@ -133,6 +134,29 @@ pub struct Step<M> {
     pub forks: Forks<M>,
     /// What was chosen and why, for logs and reports, for example `rho 0.01`.
     pub choice: String,
+    /// From where the fork of the run's next checkpoint may start; none where a direction has no use for it.
+    pub change: Option<Change>,
+    /// Outputs at θ + v of the held-out samples, in their order, where they are known already.
+    pub held_out: Option<Outputs>,
+}
+
+impl<M> Step<M> {
+    /// Forks of which nothing else is known.
+    ///
+    /// ```
+    /// use mirrorwatch_influence::direction::{Forks, Step};
+    ///
+    /// let step = Step::new(Forks::One("a model"), "rho 0.01".to_string());
+    /// assert!(step.change.is_none() && step.held_out.is_none());
+    /// ```
+    pub fn new(forks: Forks<M>, choice: String) -> Self {
+        Self {
+            forks,
+            choice,
+            change: None,
+            held_out: None,
+        }
+    }
 }
 
 /// All directions, by name. A new one is a new file and a line here.
@@ -204,6 +228,7 @@ pub fn by_name<T: Task>(name: &str) -> Result<Box<dyn Direction<T>>, InfluenceEr
 ///     device: &device,
 ///     batch_size: 32,
 ///     seed: 0,
+///     last: None,
 ///     progress: &|_| (),
 ///     cancel: &cancel,
 /// })?;
@@ -229,6 +254,8 @@ pub struct Probe<'a, T: Task> {
     pub batch_size: usize,
     /// Seed of everything random in the direction (minibatch order).
     pub seed: u64,
+    /// The change that this direction made on this fold at the run's last scanned checkpoint.
+    pub last: Option<&'a Change>,
     /// Told 0 after each step, as a sign of life.
     pub progress: &'a dyn Fn(usize),
     /// Set from elsewhere to stop.
@@ -250,18 +277,15 @@ impl<T: Task> Probe<'_, T> {
         Ok((self.task.batch(items, &device), labels))
     }
 
+    /// Outputs for the held-out probe samples after a step.
+    fn held_out_after(&self, model: &T::Model) -> Result<Outputs, InfluenceError> {
+        let (samples, labels) = (self.held_out, &self.labels.probe);
+        sweep(self.task, model, Set::Probe, samples, labels, &self.quiet())
+    }
+
     /// The loss of the held-out probe samples after a step.
     fn held_out_loss(&self, model: &T::Model) -> Result<HeldOutLoss, InfluenceError> {
-        let (options, labels) = (self.quiet(), &self.labels.probe);
-        let after = sweep(
-            self.task,
-            model,
-            Set::Probe,
-            self.held_out,
-            labels,
-            &options,
-        )?;
-        Ok(HeldOutLoss::of(&after.losses))
+        Ok(HeldOutLoss::of(&self.held_out_after(model)?.losses))
     }
 
     /// Sweep options that tell nobody.
@@ -322,6 +346,16 @@ struct HeldOutLoss {
     mean: f64,
     /// Standard error of the mean.
     standard_error: f64,
+}
+
+impl std::fmt::Display for HeldOutLoss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "held-out loss {:.3} ± {:.3}",
+            self.mean, self.standard_error
+        )
+    }
 }
 
 impl HeldOutLoss {

@@ -71,13 +71,11 @@ pub(super) fn search<T: Task>(
                 .to_string(),
         ));
     };
-    Ok(Step {
-        forks,
-        choice: match probe.labels.has_classes() {
-            true => format!("rho {rho:e}, probe auroc {quality:.3}"),
-            false => format!("rho {rho:e}, held-out loss {:.4}", -quality),
-        },
-    })
+    let choice = match probe.labels.has_classes() {
+        true => format!("rho {rho:e}, probe auroc {quality:.3}"),
+        false => format!("rho {rho:e}, held-out loss {:.4}", -quality),
+    };
+    Ok(Step::new(forks, choice))
 }
 
 /// How good forks are, by the held-out samples; larger = better.

@@ -6,8 +6,9 @@ use burn::tensor::Device;
 
 use crate::direction::{self, Probe};
 use crate::error::InfluenceError;
+use crate::estimator::Estimator;
 use crate::folds::Folds;
-use crate::scan::{Estimator, select};
+use crate::scan::select;
 use crate::score;
 use crate::sweep::{SweepOptions, sweep};
 use crate::task::{Labels, Set, Task};
@@ -98,6 +99,7 @@ pub fn planted<T: Task>(
             device,
             batch_size: forward.batch_size,
             seed: seed.wrapping_add(fold as u64),
+            last: None,
             progress: forward.progress,
             cancel,
         };

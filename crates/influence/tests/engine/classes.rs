@@ -136,6 +136,7 @@ fn every_sample_is_read_at_the_fork_of_its_label() {
             device: &config.device,
             batch_size: config.batch_size,
             seed: 0,
+            last: None,
             progress: &|_| (),
             cancel: &AtomicBool::new(false),
         });

@@ -41,6 +41,7 @@ pub fn step_of<M: Net + 'static>(
         // Not a divisor of the number of samples: batches of unequal size must weigh right.
         batch_size: 24,
         seed: 0,
+        last: None,
         progress: &|_| (),
         cancel: &AtomicBool::new(false),
     });
