@@ -78,13 +78,31 @@ impl ExactSums {
         self.squares.times(&count)
     }
 
-    fn squared_sum(&self) -> Natural {
-        let sum = if self.above.is_less(&self.below) {
+    /// The sum without its sign.
+    fn size_of_sum(&self) -> Natural {
+        if self.above.is_less(&self.below) {
             self.below.minus(&self.above)
         } else {
             self.above.minus(&self.below)
-        };
+        }
+    }
+
+    fn squared_sum(&self) -> Natural {
+        let sum = self.size_of_sum();
         sum.times(&sum)
+    }
+
+    /// The mean, of which the sum is exact before it is rounded once; none without values.
+    pub(crate) fn mean(&self) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let size = self.size_of_sum().to_f64(-149) / self.count as f64;
+        Some(if self.above.is_less(&self.below) {
+            -size
+        } else {
+            size
+        })
     }
 
     /// The unbiased sample variance: (n Q − S²) / (n (n − 1)), of which the numerator is exact before it is
@@ -205,7 +223,9 @@ mod tests {
         // What f64 cannot hold beside 2^100: the two large ones cancel, and ones are left.
         let large = 2f32.powi(100);
         let sums = ExactSums::of(&[large, 1.0, -large, 1.0]);
-        assert_eq!(sums.above.minus(&sums.below).to_f64(-149), 2.0);
+        assert_eq!(sums.mean(), Some(0.5));
+        assert_eq!(ExactSums::of(&[-4.0, 1.0]).mean(), Some(-1.5));
+        assert_eq!(ExactSums::of(&[f32::INFINITY]).mean(), None);
     }
 
     #[test]

@@ -6,8 +6,8 @@ mod common;
 
 use common::Random;
 use mirrorwatch_stats::shards::{
-    Cells, ClassCells, Histogram, Null, Parts, ScaleSearch, Shard, ShardError, Statistic, Survival,
-    Tally,
+    Cells, ClassCells, Histogram, Neighbours, Null, Parts, ScaleSearch, Shard, ShardError,
+    Statistic, Sums, Survival, Tally,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -31,6 +31,8 @@ proptest! {
         damaged(&Cells::count(&null, &scores).unwrap(), &shard, at, flip)?;
         let by_class = ClassCells::count(&null, &[0, 0, 1], &scores, &classes, 2).unwrap();
         damaged(&by_class, &shard, at, flip)?;
+        damaged(&Sums::of(&scores, 1).unwrap(), &shard, at, flip)?;
+        damaged(&Neighbours::of(&null, &scores, &scores).unwrap(), &shard, at, flip)?;
     }
 
     /// Whatever a body holds, reading it never panics; what is accepted is written the same way again.
@@ -42,6 +44,8 @@ proptest! {
         forged::<Null>(&body, 4)?;
         forged::<Cells>(&body, 5)?;
         forged::<ClassCells>(&body, 6)?;
+        forged::<Sums>(&body, 7)?;
+        forged::<Neighbours>(&body, 8)?;
     }
 }
 
@@ -150,6 +154,20 @@ fn parts_that_do_not_belong_are_named() {
     );
 }
 
+/// The same null scores, but of another class.
+#[test]
+fn classes_of_the_null_have_to_agree() {
+    let of = |class| ClassCells::count(&[0.1, 0.2], &[class, class], &[0.15], &[0], 2).unwrap();
+    let mut cells = of(0);
+    cells.merge(&of(0)).unwrap();
+    assert_eq!(cells.samples(), 2);
+    let error = cells.merge(&of(1)).unwrap_err().to_string();
+    assert!(
+        error.starts_with("the other has been counted against another null"),
+        "{error}"
+    );
+}
+
 /// The layout, byte by byte: a change of it must change its number.
 #[test]
 fn the_layout_is_stable() {
@@ -200,6 +218,15 @@ fn sizes_of_parts() {
         let null = Null::of(&random.normals(m, 0.0), &vec![3; m]).unwrap();
         println!("null of {m}: {} bytes", null.encode(&shard).len());
     }
+    let scores = random.normals(1000, 0.0);
+    let sums = Sums::of(&scores, 10).unwrap().encode(&shard).len();
+    println!("sums of 10 columns: {sums} bytes");
+    let known = random.normals(1000, 0.0);
+    let neighbours = Neighbours::of(&known, &scores, &scores).unwrap();
+    println!(
+        "neighbours of 1,000: {} bytes",
+        neighbours.encode(&shard).len()
+    );
     let empty = Cells::count(&[0.5], &[]).unwrap();
     println!("no samples: {} bytes", empty.encode(&shard).len());
 }

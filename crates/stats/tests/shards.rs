@@ -10,10 +10,10 @@ use common::Random;
 use mirrorwatch_stats::band::UpperBand;
 use mirrorwatch_stats::moments::robust_location_scale;
 use mirrorwatch_stats::shards::{
-    Cells, ClassCells, Histogram, Null, Parts, ScaleSearch, Shard, ShardError, Statistic, Survival,
-    Tally, cells_of,
+    Cells, ClassCells, Histogram, Neighbours, Null, Parts, ScaleSearch, Shard, ShardError,
+    Statistic, Sums, Survival, Tally, cells_of,
 };
-use mirrorwatch_stats::{conformal, fdr, local, noise_ratio};
+use mirrorwatch_stats::{conformal, fdr, groups, local, noise_ratio, onset};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -218,6 +218,67 @@ proptest! {
     }
 
     #[test]
+    fn sums_neighbours_and_counts_of_groups_are_those_of_all(
+        all in samples(1, 120),
+        known in vec(score(), 1..30),
+        count in 1_usize..=20,
+    ) {
+        let (scores, classes) = whole(&all);
+        let shards = divided(&all, count);
+        let values = |classes: &[usize]| classes.iter().map(|&class| class as f32).collect::<Vec<f32>>();
+        let mut neighbours = Vec::new();
+        let mut sums = Vec::new();
+        for (scores, classes) in &shards {
+            neighbours.push(Neighbours::of(&known, scores, &values(classes)).unwrap());
+            sums.push(Sums::of(scores, 1).unwrap());
+        }
+        let neighbours = through_parts(Neighbours::of(&known, &[], &[]).unwrap(), &neighbours, 5);
+        for (position, &score) in known.iter().enumerate() {
+            let (found, of_found) = neighbours.nearest(position).unwrap();
+            let equal = scores.iter().zip(&classes).filter(|(s, _)| s.to_bits() == found.to_bits());
+            prop_assert_eq!(of_found, equal.map(|(_, &class)| class as f32).fold(9.0, f32::min));
+            // Of two infinities no distance is known.
+            let near = (found - score).abs();
+            let nearest = scores.iter().map(|s| (s - score).abs()).fold(f32::INFINITY, f32::min);
+            prop_assert!(near == nearest || near.is_nan() || nearest.is_infinite(), "{} {}", near, nearest);
+        }
+        prop_assert_eq!(&neighbours, &Neighbours::of(&known, &scores, &values(&classes)).unwrap());
+        let sums = through_parts(Sums::of(&[], 1).unwrap(), &sums, 5);
+        prop_assert_eq!(&sums, &Sums::of(&scores, 1).unwrap());
+
+        // The owner is the group, the class the stratum, a score above 0 a flag.
+        let owners: Vec<usize> = all.iter().map(|sample| sample.2).collect();
+        let flags: Vec<bool> = scores.iter().map(|&score| score > 0.0).collect();
+        let before: Vec<bool> = scores.iter().map(|&score| score < 1.0).collect();
+        let mut of_groups = Vec::new();
+        let mut of_changes = Vec::new();
+        for group in (0..20).rev() {
+            for stratum in 0..3 {
+                let of = |holds: &dyn Fn(usize) -> bool| {
+                    let own = |i: &usize| owners[*i] == group && classes[*i] == stratum;
+                    (0..scores.len()).filter(own).filter(|&i| holds(i)).count()
+                };
+                if of(&|_| true) == 0 {
+                    continue;
+                }
+                let (samples, flagged) = (of(&|_| true), of(&|i| flags[i]));
+                of_groups.push(groups::Count { group, stratum, samples, flagged });
+                of_changes.push(onset::Count {
+                    group,
+                    stratum,
+                    fitted: of(&|i| before[i]),
+                    lost: of(&|i| before[i] && !flags[i]),
+                    gained: of(&|i| !before[i] && flags[i]),
+                });
+            }
+        }
+        let found = groups::excess_of_counts(&of_groups, 0.05).unwrap();
+        prop_assert_eq!(found, groups::excess(&owners, &classes, &flags, 0.05).unwrap());
+        let found = onset::changes_of_counts(&of_changes, 0.05).unwrap();
+        prop_assert_eq!(found, onset::changes(&owners, &classes, &before, &flags, 0.05).unwrap());
+    }
+
+    #[test]
     fn merging_is_associative_and_commutative(
         all in samples(3, 90),
         trusted in samples(1, 30),
@@ -228,6 +289,15 @@ proptest! {
         let search = ScaleSearch::new();
         check_merging(Survival::merge, [0, 1, 2].map(|i| Survival::of(&of(i).0).unwrap()))?;
         check_merging(Null::merge, [0, 1, 2].map(|i| Null::of(&of(i).0, &of(i).1).unwrap()))?;
+        let values = |i: usize| of(i).1.iter().map(|&class| class as f32).collect::<Vec<f32>>();
+        check_merging(
+            |into: &mut Neighbours, other| into.merge(other).unwrap(),
+            [0, 1, 2].map(|i| Neighbours::of(&null, &of(i).0, &values(i)).unwrap()),
+        )?;
+        check_merging(
+            |into: &mut Sums, other| into.merge(other).unwrap(),
+            [0, 1, 2].map(|i| Sums::of(&of(i).0, 1).unwrap()),
+        )?;
         let tallies = [0, 1, 2].map(|i| Tally::of(of(i).1.iter().map(|&class| class as u64)));
         check_merging(Tally::merge, tallies)?;
         check_merging(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bytes::{Digest, Flaw, Reader, put_number};
+use super::bytes::{Flaw, Reader, put_number};
 use super::cells::OTHER_NULL;
 use super::error::ShardError;
 use super::part::{Body, merge};
@@ -38,11 +38,9 @@ use crate::fdr::{self, Threshold};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClassCells {
-    /// Tells apart nulls with their classes, and which classes have their own.
-    digest: u64,
     /// Samples of classes without a null of their own.
     pooled: Cells,
-    /// Those of each class that has one.
+    /// Those of each class that has one; there is a table even if no sample was counted.
     own: BTreeMap<usize, Cells>,
 }
 
@@ -88,20 +86,12 @@ impl ClassCells {
             Cells::of(sorted, scores, &cells_of_sorted(sorted, scores))
         };
         let pooled = table(&ascending(null), &others);
-        let mut digest = Digest::default();
-        digest.take(&pooled.digest.to_le_bytes());
         let mut own = BTreeMap::new();
         for (class, sorted) in nulls {
             let cells = table(&sorted, of_class.get(&class).map_or(&[][..], Vec::as_slice));
-            digest.take(&(class as u64).to_le_bytes());
-            digest.take(&cells.digest.to_le_bytes());
             own.insert(class, cells);
         }
-        Ok(Self {
-            digest: digest.value(),
-            pooled,
-            own,
-        })
+        Ok(Self { pooled, own })
     }
 
     /// How many samples were counted.
@@ -208,7 +198,6 @@ impl Body for ClassCells {
     const KIND: u16 = 6;
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend(self.digest.to_le_bytes());
         self.pooled.write(out);
         put_number(out, self.own.len() as u64);
         for (&class, cells) in &self.own {
@@ -218,7 +207,6 @@ impl Body for ClassCells {
     }
 
     fn read(from: &mut Reader) -> Result<Self, Flaw> {
-        let digest = from.u64()?;
         let pooled = Cells::read(from)?;
         let mut own = BTreeMap::new();
         for _ in 0..from.length()? {
@@ -229,16 +217,11 @@ impl Body for ClassCells {
             }
             own.insert(class, Cells::read(from)?);
         }
-        Ok(Self {
-            digest,
-            pooled,
-            own,
-        })
+        Ok(Self { pooled, own })
     }
 
     fn differs(&self, other: &Self) -> Option<&'static str> {
-        let same = self.digest == other.digest
-            && self.pooled.differs(&other.pooled).is_none()
+        let same = self.pooled.differs(&other.pooled).is_none()
             && self.own.keys().eq(other.own.keys())
             && self
                 .own

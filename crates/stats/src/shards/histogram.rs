@@ -1,11 +1,12 @@
 //! What shards count in a round of [`ScaleSearch`](super::ScaleSearch).
 
-use super::bytes::{Flaw, Reader, put_number};
+use super::bytes::{Flaw, Reader};
 use super::error::ShardError;
 use super::part::{Body, merge};
+use super::sums::{read_sums, write_sums};
 use super::survival::ordered;
 use super::tally::Tally;
-use crate::exact::{ExactSums, Natural};
+use crate::exact::ExactSums;
 
 pub(crate) const OTHER_ROUND: &str = "answered another round's question";
 
@@ -127,12 +128,7 @@ impl Body for Histogram {
             tally.write(out);
         }
         if let Some(sums) = &self.sums {
-            put_number(out, sums.count);
-            for natural in [&sums.above, &sums.below, &sums.squares] {
-                for limb in natural.0 {
-                    put_number(out, limb);
-                }
-            }
+            write_sums(sums, out);
         }
     }
 
@@ -167,20 +163,11 @@ impl Body for Histogram {
                 return Err(Flaw::Bad(start, "there is no such bucket"));
             }
         }
-        let mut sums = None;
-        if question.is_first() {
-            let start = from.at;
-            let read = ExactSums {
-                count: from.number()?,
-                above: natural(from)?,
-                below: natural(from)?,
-                squares: natural(from)?,
-            };
-            if read.count > tallies[0].total() || !read.is_possible() {
-                return Err(Flaw::Bad(start, "no scores have such sums"));
-            }
-            sums = Some(read);
-        }
+        let sums = if question.is_first() {
+            Some(read_sums(from, tallies[0].total())?)
+        } else {
+            None
+        };
         Ok(Self {
             question,
             tallies,
@@ -200,12 +187,4 @@ impl Body for Histogram {
             ours.merge(theirs);
         }
     }
-}
-
-fn natural(from: &mut Reader) -> Result<Natural, Flaw> {
-    let mut natural = Natural::default();
-    for limb in &mut natural.0 {
-        *limb = from.number()?;
-    }
-    Ok(natural)
 }

@@ -12,6 +12,8 @@
 //! | suspects, clean share, noise ratio, chance of each label to be wrong | [`Cells`] |
 //! | the same with a null per class | [`ClassCells`] for the suspects, [`Cells`] for the rest |
 //! | anything that is a sum of counts | [`Tally`] |
+//! | means, as scores are centred by | [`Sums`] |
+//! | the training sample most like a held-out one | [`Neighbours`] |
 //!
 //! Each is a [`Statistic`]: [`encode`](Statistic::encode) makes bytes of it, and [`Parts`] puts those of all shards
 //! together, naming a part that is damaged, missing, given twice, or of something else.
@@ -57,10 +59,12 @@ mod cells;
 mod class_cells;
 mod error;
 mod histogram;
+mod neighbours;
 mod null;
 mod part;
 mod parts;
 mod scale;
+mod sums;
 mod survival;
 mod tally;
 
@@ -69,9 +73,11 @@ pub(crate) use bytes::Digest;
 pub use class_cells::ClassCells;
 pub use error::ShardError;
 pub use histogram::Histogram;
+pub use neighbours::Neighbours;
 pub use null::Null;
 pub use part::{MOST_SHARDS, Shard, Statistic};
 pub use parts::Parts;
 pub use scale::ScaleSearch;
+pub use sums::Sums;
 pub use survival::Survival;
 pub use tally::Tally;

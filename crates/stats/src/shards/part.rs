@@ -216,6 +216,8 @@ fn kind_name(kind: u16) -> &'static str {
         4 => "null scores",
         5 => "cells",
         6 => "cells by class",
+        7 => "sums",
+        8 => "neighbours",
         _ => "a statistic this build does not know",
     }
 }
