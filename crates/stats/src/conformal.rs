@@ -77,6 +77,20 @@ pub fn class_conditional_p_values(
     same_length(("scores", scores.len()), ("classes", classes.len()))?;
 
     let pooled = ascending(null);
+    let by_class = nulls_by_class(null, null_classes, minimum);
+    let mut p = Vec::with_capacity(scores.len());
+    for (&class, &score) in classes.iter().zip(scores) {
+        p.push(p_value(by_class.get(&class).unwrap_or(&pooled), score));
+    }
+    Ok(p)
+}
+
+/// The null scores of each class that has at least `minimum`, and one, in increasing order.
+pub(crate) fn nulls_by_class(
+    null: &[f32],
+    null_classes: &[usize],
+    minimum: usize,
+) -> BTreeMap<usize, Vec<f32>> {
     let mut by_class: BTreeMap<usize, Vec<f32>> = BTreeMap::new();
     for (&class, &score) in null_classes.iter().zip(null) {
         by_class.entry(class).or_default().push(score);
@@ -85,12 +99,7 @@ pub fn class_conditional_p_values(
     for own in by_class.values_mut() {
         own.sort_unstable_by(f32::total_cmp);
     }
-
-    let mut p = Vec::with_capacity(scores.len());
-    for (&class, &score) in classes.iter().zip(scores) {
-        p.push(p_value(by_class.get(&class).unwrap_or(&pooled), score));
-    }
-    Ok(p)
+    by_class
 }
 
 fn p_value(sorted_null: &[f32], score: f32) -> f64 {

@@ -43,6 +43,50 @@ pub struct Selection {
     pub expected_false: f64,
 }
 
+/// From which p-value down samples are selected: a [`Selection`] without the samples.
+///
+/// ```
+/// use mirrorwatch_stats::shards::Cells;
+///
+/// let null: Vec<f32> = (0..99).map(|i| i as f32 / 99.0).collect();
+/// let threshold = Cells::count(&null, &[2.0, 0.5, 3.0, 0.1, 2.5, 0.7])?.threshold(0.1)?;
+/// assert_eq!((threshold.count, threshold.p_value, threshold.q), (3, 0.01, 0.1));
+/// assert!((threshold.expected_false - 0.3).abs() < 1e-12 && threshold.clean_share < 1.0);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Threshold {
+    /// How many are selected.
+    pub count: usize,
+    /// The largest selected p-value, 0 if nothing is selected.
+    pub p_value: f64,
+    /// The false-discovery rate asked for.
+    pub q: f64,
+    /// The share of clean samples that the threshold assumes.
+    pub clean_share: f64,
+    /// `q * count`: how many of the selected to expect to be clean.
+    pub expected_false: f64,
+}
+
+impl Threshold {
+    /// Whether a sample with the p-value `p` is selected.
+    ///
+    /// ```
+    /// use mirrorwatch_stats::shards::Cells;
+    ///
+    /// let null: Vec<f32> = (0..99).map(|i| i as f32 / 99.0).collect();
+    /// let threshold = Cells::count(&null, &[2.0, 0.5, 3.0])?.threshold(0.1)?;
+    /// assert!(threshold.selects(0.01) && !threshold.selects(0.5));
+    /// // Where nothing is selected, a p-value of 0 is not, either.
+    /// assert!(!Cells::count(&null, &[0.5])?.threshold(0.1)?.selects(0.0));
+    /// # Ok::<(), mirrorwatch_stats::StatsError>(())
+    /// ```
+    #[must_use]
+    pub fn selects(&self, p: f64) -> bool {
+        self.count > 0 && p <= self.p_value
+    }
+}
+
 /// Benjamini–Hochberg: select the k smallest p-values for the largest k with p_(k) ≤ q k / N.
 ///
 /// `p`: N p-values in [0, 1]. `q`: the false-discovery rate in (0, 1], 0.1 is usual. Equal p-values are
@@ -117,13 +161,7 @@ pub fn adaptive_benjamini_hochberg(
 /// ```
 pub fn clean_share(p: &[f64], null_n: usize) -> Result<f64, StatsError> {
     check_p_values(p)?;
-    if null_n == 0 {
-        return Err(StatsError::Empty { what: "null" });
-    }
-    let lambda = null_n.div_ceil(2) as f64 / (null_n + 1) as f64;
-    let above = p.iter().filter(|&&p| p > lambda).count();
-    let share = (1 + above) as f64 / (p.len() as f64 * (1.0 - lambda));
-    Ok(share.min(1.0))
+    counted_share(&counted(p), null_n)
 }
 
 /// The smallest number of suspects that the procedure can report: ⌈N π₀ / (q (n + 1))⌉, at least 1.
@@ -155,27 +193,83 @@ pub fn min_detectable(samples: usize, null_n: usize, q: f64, clean_share: f64) -
 }
 
 fn select(p: &[f64], q: f64, clean_share: f64) -> Result<Selection, StatsError> {
-    within(q > 0.0 && q <= 1.0, "q", q, "above 0 and at most 1")?;
+    within_range(q)?;
     check_p_values(p)?;
-    let mut sorted = p.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let mut count = 0;
-    let mut threshold = 0.0;
-    for (index, &value) in sorted.iter().enumerate().rev() {
-        if passes(value, index + 1, p.len(), q, clean_share) {
-            count = index + 1;
-            threshold = value;
-            break;
-        }
-    }
+    let threshold = step_up(&counted(p), q, clean_share);
     Ok(Selection {
-        selected: p.iter().map(|&p| count > 0 && p <= threshold).collect(),
-        count,
-        threshold,
+        selected: p.iter().map(|&p| threshold.selects(p)).collect(),
+        count: threshold.count,
+        threshold: threshold.p_value,
         q,
         clean_share,
-        expected_false: q * count as f64,
+        expected_false: threshold.expected_false,
     })
+}
+
+/// [`adaptive_benjamini_hochberg`] on p-values that were counted, see [`counted`].
+pub(crate) fn adaptive_threshold(
+    counted: &[(f64, usize)],
+    null_n: usize,
+    q: f64,
+) -> Result<Threshold, StatsError> {
+    let share = counted_share(counted, null_n)?;
+    within_range(q)?;
+    Ok(step_up(counted, q, share))
+}
+
+/// Each p-value in increasing order, with the number of samples that have it. Nothing else is ever decided on.
+fn counted(p: &[f64]) -> Vec<(f64, usize)> {
+    let mut sorted = p.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let mut counted = Vec::new();
+    for equal in sorted.chunk_by(|a, b| a == b) {
+        counted.push((equal[equal.len() - 1], equal.len()));
+    }
+    counted
+}
+
+/// Storey's estimate, see [`clean_share`].
+fn counted_share(counted: &[(f64, usize)], null_n: usize) -> Result<f64, StatsError> {
+    if null_n == 0 {
+        return Err(StatsError::Empty { what: "null" });
+    }
+    let lambda = null_n.div_ceil(2) as f64 / (null_n + 1) as f64;
+    let (mut samples, mut above) = (0, 0);
+    for &(p, count) in counted {
+        samples += count;
+        if p > lambda {
+            above += count;
+        }
+    }
+    let share = (1 + above) as f64 / (samples as f64 * (1.0 - lambda));
+    Ok(share.min(1.0))
+}
+
+/// The largest p-value that passes with all that are no larger. Equal ones may come in several entries: the last has the highest
+/// rank, and passes if any does.
+fn step_up(counted: &[(f64, usize)], q: f64, clean_share: f64) -> Threshold {
+    let samples = counted.iter().map(|&(_, count)| count).sum();
+    let mut threshold = Threshold {
+        count: 0,
+        p_value: 0.0,
+        q,
+        clean_share,
+        expected_false: 0.0,
+    };
+    let mut rank = 0;
+    for &(p, count) in counted {
+        rank += count;
+        if passes(p, rank, samples, q, clean_share) {
+            threshold.count = rank;
+            threshold.p_value = p;
+        }
+    }
+    threshold.expected_false = q * threshold.count as f64;
+    threshold
+}
+
+fn within_range(q: f64) -> Result<(), StatsError> {
+    within(q > 0.0 && q <= 1.0, "q", q, "above 0 and at most 1")
 }
 
 fn passes(p: f64, k: usize, samples: usize, q: f64, clean_share: f64) -> bool {

@@ -47,6 +47,30 @@ pub struct Group {
     pub stands_out: bool,
 }
 
+/// Samples that share a group and a stratum, and how many of them are flagged.
+///
+/// ```
+/// use mirrorwatch_stats::groups::{Count, excess_of_counts};
+///
+/// // What two processes have counted of one source, one after the other.
+/// let here = Count { group: 3, stratum: 0, samples: 10, flagged: 1 };
+/// let there = Count { samples: 30, flagged: 2, ..here };
+/// let found = excess_of_counts(&[here, there], 0.05)?;
+/// assert_eq!((found[0].group, found[0].samples, found[0].flagged), (3, 40, 3));
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The group's number.
+    pub group: usize,
+    /// The stratum's number.
+    pub stratum: usize,
+    /// Samples of this group in this stratum.
+    pub samples: usize,
+    /// How many of them are flagged.
+    pub flagged: usize,
+}
+
 /// Compares the flags of every group with those that its mix of strata lets expect.
 ///
 /// `groups`, `strata`, `flagged`: the group, the stratum and the flag of each sample. `alpha`: the chance
@@ -75,6 +99,35 @@ pub fn excess(
 ) -> Result<Vec<Group>, StatsError> {
     same_length(("groups", groups.len()), ("strata", strata.len()))?;
     same_length(("groups", groups.len()), ("flags", flagged.len()))?;
+    let mut counts = Vec::with_capacity(groups.len());
+    for ((&group, &stratum), &flag) in groups.iter().zip(strata).zip(flagged) {
+        counts.push(Count {
+            group,
+            stratum,
+            samples: 1,
+            flagged: usize::from(flag),
+        });
+    }
+    excess_of_counts(&counts, alpha)
+}
+
+/// [`excess`] of samples that were counted before, by several processes perhaps: counts of the same group and
+/// stratum add up, whatever their order, to the same result as their samples.
+///
+/// # Errors
+///
+/// [`StatsError::OutOfRange`] unless `alpha` is between 0 and 1, and for more flags than samples.
+///
+/// ```
+/// use mirrorwatch_stats::groups::{Count, excess, excess_of_counts};
+///
+/// let (sources, flagged) = ([0, 0, 1, 1, 1], [false, false, true, true, false]);
+/// let counts = [(0, 2, 0), (1, 1, 1), (1, 2, 1)];
+/// let counts = counts.map(|(group, samples, flagged)| Count { group, stratum: 0, samples, flagged });
+/// assert_eq!(excess_of_counts(&counts, 0.05)?, excess(&sources, &[0; 5], &flagged, 0.05)?);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+pub fn excess_of_counts(counts: &[Count], alpha: f64) -> Result<Vec<Group>, StatsError> {
     within(
         alpha > 0.0 && alpha < 1.0,
         "alpha",
@@ -82,28 +135,37 @@ pub fn excess(
         "between 0 and 1",
     )?;
 
-    // Per stratum: samples and flags. Per group and stratum: samples.
+    // Per stratum, and per group and stratum: samples and flags.
     let mut totals: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    let mut parts: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
-    let mut flags: BTreeMap<usize, usize> = BTreeMap::new();
-    for ((&group, &stratum), &flag) in groups.iter().zip(strata).zip(flagged) {
-        let (samples, hits) = totals.entry(stratum).or_default();
-        *samples += 1;
-        *hits += usize::from(flag);
-        *parts.entry(group).or_default().entry(stratum).or_default() += 1;
-        *flags.entry(group).or_default() += usize::from(flag);
+    let mut parts: BTreeMap<usize, BTreeMap<usize, (usize, usize)>> = BTreeMap::new();
+    for count in counts {
+        within(
+            count.flagged <= count.samples,
+            "the number of flagged samples",
+            count.flagged as f64,
+            "at most that of samples",
+        )?;
+        let part = parts.entry(count.group).or_default();
+        for (samples, hits) in [
+            totals.entry(count.stratum).or_default(),
+            part.entry(count.stratum).or_default(),
+        ] {
+            *samples += count.samples;
+            *hits += count.flagged;
+        }
     }
 
     let mut found = Vec::with_capacity(parts.len());
     for (group, part) in parts {
-        let mut samples = 0;
+        let (mut samples, mut flagged) = (0, 0);
         let mut expected = 0.0;
-        for (stratum, count) in part {
-            let (all, hits) = totals.get(&stratum).copied().unwrap_or((1, 0));
+        for (stratum, (count, hits)) in part {
+            let (all, all_hits) = totals.get(&stratum).copied().unwrap_or((1, 0));
             samples += count;
-            expected += count as f64 * hits as f64 / all as f64;
+            flagged += hits;
+            // An entry without samples may be the only one of its stratum.
+            expected += count as f64 * all_hits as f64 / all.max(1) as f64;
         }
-        let flagged = flags.get(&group).copied().unwrap_or(0);
         found.push(Group {
             group,
             samples,
@@ -204,6 +266,31 @@ mod tests {
 
     /// Holm by hand at 0.05 with p = 0.01, 0.02, 0.04, 1: 0.01·4 passes, 0.02·3 does not, and with it
     /// fails 0.04, though 0.04·1 alone would pass.
+    #[test]
+    fn counts_add_up() {
+        let (groups, flagged) = laid_out(&[30, 40, 30], &[15, 4, 1]);
+        let whole = excess(&groups, &[0; 100], &flagged, 0.05).unwrap();
+        let count = |group, samples, flagged| Count {
+            group,
+            stratum: 0,
+            samples,
+            flagged,
+        };
+        // In pieces, in another order, one of them empty.
+        let counts = [
+            count(2, 30, 1),
+            count(0, 10, 9),
+            count(1, 40, 4),
+            count(1, 0, 0),
+            count(0, 20, 6),
+        ];
+        assert_eq!(excess_of_counts(&counts, 0.05).unwrap(), whole);
+        assert!(excess_of_counts(&[count(0, 1, 2)], 0.05).is_err());
+        assert!(excess_of_counts(&counts, 0.0).is_err());
+        let nobody = excess_of_counts(&[count(0, 0, 0)], 0.05).unwrap();
+        assert_eq!((nobody[0].samples, nobody[0].p_value), (0, 1.0));
+    }
+
     #[test]
     fn holm_stops_at_the_first_failure() {
         let group = |p_value| Group {

@@ -36,6 +36,7 @@
 //! | [`band`] | how far may the null's survival function be off, everywhere at once? |
 //! | [`ranking`] | how are scores fused, compared and judged? |
 //! | [`moments`] | means, variances and medians |
+//! | [`shards`] | the same for samples that several processes share out |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -43,11 +44,13 @@ pub mod band;
 mod beta;
 pub mod binomial;
 pub mod bootstrap;
+mod cells;
 mod check;
 pub mod confident;
 pub mod conformal;
 mod crossing;
 mod error;
+mod exact;
 pub mod fdr;
 pub mod groups;
 pub mod local;
@@ -55,5 +58,6 @@ pub mod moments;
 pub mod noise_ratio;
 pub mod onset;
 pub mod ranking;
+pub mod shards;
 
 pub use error::StatsError;

@@ -9,12 +9,15 @@
 //! label more likely to be right.
 
 use crate::StatsError;
-use crate::check::{no_nan, some_scores, within};
+use crate::cells::{Cells, cells_of_sorted};
+use crate::check::{ascending, no_nan, some_scores, within};
 
 /// Scores that share one estimate: the null samples there, and the samples.
 struct Block {
     null: usize,
     samples: usize,
+    /// The cell of the lowest of the scores.
+    last: usize,
 }
 
 /// The local false-discovery rate of each score: the estimated chance, from 0 to 1, that a sample with this
@@ -43,48 +46,50 @@ pub fn false_discovery_rates(
 ) -> Result<Vec<f64>, StatsError> {
     some_scores("null", null)?;
     no_nan("scores", scores)?;
+    let sorted = ascending(null);
+    let own = cells_of_sorted(&sorted, scores);
+    let of_cells = rates_of(&Cells::of(&sorted, scores, &own), clean_share)?;
+    let mut rates = Vec::with_capacity(scores.len());
+    for cell in own {
+        rates.push(of_cells[cell]);
+    }
+    Ok(rates)
+}
+
+/// The rate of every cell from 0 to the size of the null.
+///
+/// Within a cell the regression on single scores is constant: its highest score has all of the null samples counted for
+/// the cell, one at least, and lower ones have none, which pools them. So it may start from whole cells.
+pub(crate) fn rates_of(cells: &Cells, clean_share: f64) -> Result<Vec<f64>, StatsError> {
     within(
         clean_share > 0.0 && clean_share <= 1.0,
         "the clean share",
         clean_share,
         "above 0 and at most 1",
     )?;
-    let mut order: Vec<usize> = (0..scores.len()).collect();
-    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    let mut known = null.to_vec();
-    known.sort_unstable_by(|a, b| b.total_cmp(a));
-    let each = clean_share * scores.len() as f64 / (null.len() + 1) as f64;
-
     let mut blocks: Vec<Block> = Vec::new();
-    let (mut from, mut above) = (0, 0);
-    while from < order.len() {
-        let score = scores[order[from]];
-        let mut to = from;
-        while to < order.len() && scores[order[to]] == score {
-            to += 1;
-        }
-        // Null samples between two scores count for the lower one: that they are not above it is all
-        // that is known of them.
-        let reached = above + known[above..].partition_point(|&s| s >= score);
-        let imagined = usize::from(from == 0);
+    // One more null sample is imagined above all scores.
+    let (mut above, mut imagined) = (0, 1);
+    for (cell, samples) in cells.occupied() {
+        // Null samples between two cells count for the lower one: that they are not above it is all that is
+        // known of them.
         blocks.push(Block {
-            null: reached - above + imagined,
-            samples: to - from,
+            null: cell - above + imagined,
+            samples,
+            last: cell,
         });
         pool(&mut blocks);
-        (from, above) = (to, reached);
+        (above, imagined) = (cell, 0);
     }
 
-    let mut rates = vec![1.0; scores.len()];
-    let mut position = 0;
+    let each = clean_share * cells.samples() as f64 / (cells.null_samples + 1) as f64;
+    let mut rates = Vec::with_capacity(cells.null_samples + 1);
     for block in blocks {
         // Divided first: equal shares come out equal.
         let rate = (each * (block.null as f64 / block.samples as f64)).min(1.0);
-        for _ in 0..block.samples {
-            rates[order[position]] = rate;
-            position += 1;
-        }
+        rates.resize(block.last + 1, rate);
     }
+    rates.resize(cells.null_samples + 1, 1.0);
     Ok(rates)
 }
 
@@ -93,12 +98,14 @@ pub fn false_discovery_rates(
 fn pool(blocks: &mut Vec<Block>) {
     while let [.., higher, lower] = blocks.as_slice() {
         // Counts, not shares: these compare exactly.
-        if higher.null * lower.samples <= lower.null * higher.samples {
+        let times = |null: usize, samples: usize| null as u128 * samples as u128;
+        if times(higher.null, lower.samples) <= times(lower.null, higher.samples) {
             return;
         }
         let joined = Block {
             null: higher.null + lower.null,
             samples: higher.samples + lower.samples,
+            last: lower.last,
         };
         blocks.truncate(blocks.len() - 2);
         blocks.push(joined);

@@ -2,6 +2,7 @@
 
 use crate::StatsError;
 use crate::check::{ascending, some_scores, within};
+use crate::exact::ExactSums;
 
 /// Makes the median absolute deviation of a normal sample estimate its standard deviation.
 const MAD_TO_SIGMA: f64 = 1.4826;
@@ -91,7 +92,8 @@ impl Running {
 /// Median, and a scale that stray values hardly move: 1.4826 times the median absolute deviation.
 ///
 /// Where more than half of the values are equal that is 0, and the sample standard deviation of the
-/// finite values takes its place; where that is 0 too, 1. So dividing by the scale is always safe.
+/// finite values takes its place; where that is 0 too, 1. So dividing by the scale is always safe. The order of the
+/// values makes no difference to a single bit.
 ///
 /// # Errors
 ///
@@ -109,8 +111,7 @@ impl Running {
 pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
     some_scores("values", values)?;
     let sorted = ascending(values);
-    let median = quantile_of_sorted(&sorted, 0.5);
-    within(median.is_finite(), "the median", median, "finite")?;
+    let median = median_of(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])?;
 
     let mut deviations = Vec::with_capacity(values.len());
     for &value in values {
@@ -119,19 +120,31 @@ pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
     deviations.sort_unstable_by(f64::total_cmp);
     let upper = deviations.len() / 2;
     let lower = (deviations.len() - 1) / 2;
-    let mad = MAD_TO_SIGMA * 0.5 * (deviations[lower] + deviations[upper]);
-    if mad > 0.0 && mad.is_finite() {
-        return Ok((median, mad));
-    }
-    let mut finite = Running::default();
-    for &value in values {
-        if value.is_finite() {
-            finite.push(f64::from(value));
-        }
-    }
+    let mad = scaled_mad(deviations[lower], deviations[upper]);
+    Ok((
+        median,
+        mad.unwrap_or_else(|| fallback_scale(&ExactSums::of(values))),
+    ))
+}
+
+/// The median between the two values in the middle, which are the same one where their number is odd.
+pub(crate) fn median_of(low: f32, high: f32) -> Result<f64, StatsError> {
+    let median = between(low, high, 0.5);
+    within(median.is_finite(), "the median", median, "finite")?;
+    Ok(median)
+}
+
+/// The scale by the two deviations in the middle; none where it cannot be divided by.
+pub(crate) fn scaled_mad(lower: f64, upper: f64) -> Option<f64> {
+    let mad = MAD_TO_SIGMA * 0.5 * (lower + upper);
+    (mad > 0.0 && mad.is_finite()).then_some(mad)
+}
+
+/// The scale where there is none by deviations.
+pub(crate) fn fallback_scale(finite: &ExactSums) -> f64 {
     match finite.variance() {
-        Some(variance) if variance > 0.0 => Ok((median, variance.sqrt())),
-        _ => Ok((median, 1.0)),
+        Some(variance) if variance > 0.0 => variance.sqrt(),
+        _ => 1.0,
     }
 }
 
@@ -177,13 +190,18 @@ pub fn quantile(values: &[f32], q: f64) -> Result<f64, StatsError> {
 fn quantile_of_sorted(sorted: &[f32], q: f64) -> f64 {
     let position = q * (sorted.len() - 1) as f64;
     let below = position.floor();
-    let low = f64::from(sorted[below as usize]);
-    let high = f64::from(sorted[position.ceil() as usize]);
+    let (low, high) = (sorted[below as usize], sorted[position.ceil() as usize]);
+    between(low, high, position - below)
+}
+
+/// `low` and the given share of the way to `high`.
+fn between(low: f32, high: f32, share: f64) -> f64 {
+    let (low, high) = (f64::from(low), f64::from(high));
     // Not only a shortcut: with infinities the line below would give NaN.
-    if low == high || position == below || !low.is_finite() {
+    if low == high || share == 0.0 || !low.is_finite() {
         return low;
     }
-    low + (position - below) * (high - low)
+    low + share * (high - low)
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@
 
 use crate::StatsError;
 use crate::band::UpperBand;
-use crate::check::{ascending, count_at_least, some_scores};
+use crate::cells::Cells;
+use crate::check::some_scores;
 
 /// The confidence at which [`estimate`] chooses its threshold.
 const ESTIMATE_ALPHA: f64 = 0.05;
@@ -97,7 +98,7 @@ pub fn lower_bound(null: &[f32], train: &[f32], alpha: f64) -> Result<NoiseBound
     lower_bound_with(&UpperBand::new(null.len(), alpha)?, null, train)
 }
 
-/// [`lower_bound`] with a band built before. O((n + N) log(n + N)).
+/// [`lower_bound`] with a band built before. O((n + N) log n).
 ///
 /// # Errors
 ///
@@ -124,16 +125,23 @@ pub fn lower_bound_with(
 ) -> Result<NoiseBound, StatsError> {
     some_scores("null", null)?;
     some_scores("train", train)?;
-    if band.n() != null.len() {
-        return Err(StatsError::BandSize {
-            band: band.n(),
-            null: null.len(),
-        });
+    bound_of(band, &Cells::count(null, train)?)
+}
+
+/// The bound of samples that were counted between the null scores.
+///
+/// Where the count of null samples is the same, the value only rises with that of training samples. So of all thresholds
+/// within a cell the one to try is its lowest score, which all samples of this cell and of those above reach.
+pub(crate) fn bound_of(band: &UpperBand, cells: &Cells) -> Result<NoiseBound, StatsError> {
+    let (samples, null) = (cells.samples(), cells.null_samples);
+    if samples == 0 {
+        return Err(StatsError::Empty { what: "train" });
     }
-    let null = ascending(null);
-    let train = ascending(train);
-    let samples = train.len() as f64;
-    let both = samples + null.len() as f64;
+    if band.n() != null {
+        let band = band.n();
+        return Err(StatsError::BandSize { band, null });
+    }
+    let both = samples as f64 + null as f64;
 
     // Above every score: nothing exceeds, and the bound is a little below 0.
     let mut best = (f64::NEG_INFINITY, f32::INFINITY, 0, 0);
@@ -141,26 +149,18 @@ pub fn lower_bound_with(
         let clean = band.at(null_exceeding);
         if clean < 1.0 {
             let excess = (train_exceeding + null_exceeding) as f64 - both * clean;
-            let value = excess / (samples * (1.0 - clean));
+            let value = excess / (samples as f64 * (1.0 - clean));
             if value > best.0 {
                 best = (value, threshold, train_exceeding, null_exceeding);
             }
         }
     };
     consider(f32::INFINITY, 0, 0);
-    // Between two training scores the counts of train do not change and those of null only fall, so
-    // that the training scores themselves are the thresholds to try.
-    let mut index = 0;
-    while index < train.len() {
-        let threshold = train[index];
-        consider(
-            threshold,
-            train.len() - index,
-            count_at_least(&null, threshold),
-        );
-        while index < train.len() && train[index] == threshold {
-            index += 1;
-        }
+    // From the lowest scores up, so that of equal values the lowest threshold stays.
+    let mut exceeding = samples;
+    for cell in cells.occupied.iter().rev() {
+        consider(cell.lowest, exceeding, cell.cell);
+        exceeding -= cell.samples;
     }
 
     let (unclipped, threshold, train_exceeding, null_exceeding) = best;
@@ -169,13 +169,15 @@ pub fn lower_bound_with(
         ratio,
         unclipped,
         // The true number is whole, so it may be rounded up, once past the rounding of the arithmetic.
-        wrong: (ratio * samples - 1e-9 * samples).ceil().max(0.0) as usize,
-        train: train.len(),
-        estimate: plug_in(train_exceeding, train.len(), null_exceeding, null.len()).max(ratio),
+        wrong: (ratio * samples as f64 - 1e-9 * samples as f64)
+            .ceil()
+            .max(0.0) as usize,
+        train: samples,
+        estimate: plug_in(train_exceeding, samples, null_exceeding, null).max(ratio),
         threshold,
         train_exceeding,
         null_exceeding,
-        null: null.len(),
+        null,
         clean_exceeding: band.at(null_exceeding),
         alpha: band.alpha(),
     })

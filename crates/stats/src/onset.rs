@@ -54,6 +54,32 @@ pub struct Change {
     pub went_bad: bool,
 }
 
+/// Samples that share a group and a stratum, and how they changed between two checkpoints.
+///
+/// ```
+/// use mirrorwatch_stats::onset::{Count, changes_of_counts};
+///
+/// // What two processes have counted of one source.
+/// let here = Count { group: 2, stratum: 0, fitted: 40, lost: 3, gained: 1 };
+/// let there = Count { lost: 2, ..here };
+/// let found = changes_of_counts(&[here, there], 0.05)?;
+/// assert_eq!((found[0].group, found[0].lost, found[0].gained), (2, 5, 2));
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// The group's number.
+    pub group: usize,
+    /// The stratum's number.
+    pub stratum: usize,
+    /// Samples that were fitted before.
+    pub fitted: usize,
+    /// Those of them that are not fitted now.
+    pub lost: usize,
+    /// Samples that are fitted now and were not before.
+    pub gained: usize,
+}
+
 /// The level of the `comparison`-th comparison of a run, counted from 1: α / (t (t + 1)).
 ///
 /// These levels add up to `alpha` over however many comparisons there will be (α / t − α / (t + 1),
@@ -105,21 +131,53 @@ pub fn changes(
     same_length(("groups", groups.len()), ("before", before.len()))?;
     same_length(("groups", groups.len()), ("now", now.len()))?;
 
-    // Only what was fitted can be lost.
-    let (mut of, mut within, mut lost) = (Vec::new(), Vec::new(), Vec::new());
-    let mut gained: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut counts = Vec::with_capacity(groups.len());
     for (sample, &group) in groups.iter().enumerate() {
-        let gains = gained.entry(group).or_default();
-        if before[sample] {
-            of.push(group);
-            within.push(strata[sample]);
-            lost.push(!now[sample]);
-        } else {
-            *gains += usize::from(now[sample]);
+        let (before, now) = (before[sample], now[sample]);
+        counts.push(Count {
+            group,
+            stratum: strata[sample],
+            fitted: usize::from(before),
+            lost: usize::from(before && !now),
+            gained: usize::from(now && !before),
+        });
+    }
+    changes_of_counts(&counts, alpha)
+}
+
+/// [`changes`] of samples that were counted before, by several processes perhaps: counts of the same group and stratum add
+/// up, whatever their order, to the same result as their samples.
+///
+/// # Errors
+///
+/// [`StatsError::OutOfRange`] unless `alpha` is between 0 and 1, and where more are lost than were fitted.
+///
+/// ```
+/// use mirrorwatch_stats::onset::{Count, changes, changes_of_counts};
+///
+/// let (before, now) = ([true, true, false], [false, true, true]);
+/// let counts = [(0, 2, 1, 0), (1, 0, 0, 1)];
+/// let counts = counts.map(|(group, fitted, lost, gained)| Count { group, stratum: 0, fitted, lost, gained });
+/// assert_eq!(changes_of_counts(&counts, 0.05)?, changes(&[0, 0, 1], &[0; 3], &before, &now, 0.05)?);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+pub fn changes_of_counts(counts: &[Count], alpha: f64) -> Result<Vec<Change>, StatsError> {
+    // Only what was fitted can be lost.
+    let mut fitted = Vec::new();
+    let mut gained: BTreeMap<usize, usize> = BTreeMap::new();
+    for count in counts {
+        *gained.entry(count.group).or_default() += count.gained;
+        if count.fitted > 0 || count.lost > 0 {
+            fitted.push(groups::Count {
+                group: count.group,
+                stratum: count.stratum,
+                samples: count.fitted,
+                flagged: count.lost,
+            });
         }
     }
     let mut judged: BTreeMap<usize, Group> = BTreeMap::new();
-    for group in groups::excess(&of, &within, &lost, alpha)? {
+    for group in groups::excess_of_counts(&fitted, alpha)? {
         judged.insert(group.group, group);
     }
 
