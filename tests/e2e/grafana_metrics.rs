@@ -19,7 +19,7 @@ pub const AFTER_AN_ONSET: &str = "mirrorwatch_source_onset_epoch";
 const OF_PROMETHEUS: [&str; 2] = ["up", "ALERTS"];
 
 /// What a sidecar exports and no dashboard shows, each for a reason.
-const NOT_SHOWN: [(&str, &str); 7] = [
+const NOT_SHOWN: [(&str, &str); 8] = [
     (
         "mirrorwatch_learning_rate",
         "the training's own charts have it; here it is for queries",
@@ -27,6 +27,10 @@ const NOT_SHOWN: [(&str, &str); 7] = [
     (
         "mirrorwatch_consumed_samples",
         "says how far two checkpoints are apart, for queries",
+    ),
+    (
+        "mirrorwatch_read_samples",
+        "below the scored samples only under a budget, which is somebody's choice",
     ),
     (
         "mirrorwatch_reviews",

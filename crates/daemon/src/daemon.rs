@@ -144,6 +144,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         labels,
         config,
         levels: args.scan.levels(),
+        budget: args.budget,
         write_scores: args.write_scores,
         leak_probes: args.leak_probes as usize,
         queue: queue.clone(),

@@ -9,6 +9,7 @@ use mirrorwatch_influence::{Estimator, Labels, ScanConfig, Task, rehearse, score
 
 use crate::account::{Levels, no_null};
 use crate::backend;
+use crate::budget::Budget;
 use crate::error::DaemonError;
 use crate::metrics::Limits;
 
@@ -208,6 +209,14 @@ pub struct WatchArgs {
     /// Write the address that is really listened on to this file (useful with port 0)
     #[arg(long, value_name = "FILE")]
     pub listen_file: Option<PathBuf>,
+
+    /// What a scan may cost: a share of a forward sweep over the training set (0.5), or seconds (20s) [default: no limit]
+    ///
+    /// The first scan of a run reads everything. Later ones read as many samples as the budget allows, at least one in
+    /// a hundred: half of them in turn, so that everyone is looked at again, and half where it is undecided whether
+    /// they are suspects. Counts stay valid; with less read, fewer suspects are named and the bound is lower.
+    #[arg(long, value_name = "BUDGET")]
+    pub budget: Option<Budget>,
 
     /// Waiting checkpoints of a live run before the oldest gives way to the newest
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]

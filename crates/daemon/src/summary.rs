@@ -156,6 +156,12 @@ pub struct Summary {
     pub scan_seconds: f64,
     /// Wall time of the bare forward sweep in it.
     pub base_sweep_seconds: f64,
+    /// Wall time of what the probe costs in it, however many training samples are read.
+    #[serde(default)]
+    pub probe_seconds: f64,
+    /// Training samples that it read: all that have a label, or as many as the budget allowed.
+    #[serde(default)]
+    pub read_samples: usize,
 }
 
 /// The version of [`Summary`] this build writes.
@@ -311,5 +317,7 @@ pub(crate) fn example(run: &str) -> Summary {
         },
         scan_seconds: 2.5,
         base_sweep_seconds: 0.5,
+        probe_seconds: 1.0,
+        read_samples: 200,
     }
 }

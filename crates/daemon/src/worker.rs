@@ -12,6 +12,7 @@ use mirrorwatch_influence::{
 };
 
 use crate::account::{Account, Levels, account};
+use crate::budget::{Budget, Cost};
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::hub::{Hub, now};
@@ -20,12 +21,13 @@ use crate::leaks::{self, LeakRecord};
 use crate::live;
 use crate::metrics::Metrics;
 use crate::onset::{self, Moment};
+use crate::part::{self, Part};
 use crate::queue::Queue;
 use crate::refusal::{Run, probe_noise, refusal};
 use crate::results::{self, Paths, json_bytes};
 use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
-use crate::store::Outcome;
+use crate::store::{Outcome, RunState};
 use crate::summary::{ClassPair, SUMMARY_SCHEMA, Summary};
 
 /// Scans checkpoints of a task.
@@ -40,6 +42,8 @@ pub struct Worker<T: Task> {
     pub config: ScanConfig,
     /// At which levels to count.
     pub levels: Levels,
+    /// What a scan may cost; none where it reads everything.
+    pub budget: Option<Budget>,
     /// Whether the scores of all samples are written, too.
     pub write_scores: bool,
     /// Probe samples that are looked for in the training set; 0 = none.
@@ -133,17 +137,22 @@ impl<T: Task> Worker<T> {
         .map_err(|error| failed("load")(&error))?;
 
         let checkpoint = job.spooled.key().to_string();
-        let bar = live::scan_bar(work(&self.config, &self.labels), &checkpoint);
+        let state = self.runs.open(&job.run);
+        let part = self.part(&lock(&state));
+        let labels = match &part {
+            None => self.labels.clone(),
+            Some(part) => Arc::new(part.labels(&self.labels)),
+        };
+        let bar = live::scan_bar(work(&self.config, &labels), &checkpoint);
         let progress = |samples: usize| {
             bar.inc(samples as u64);
             self.hub.beat_worker(Some(job.spooled.key().to_string()));
         };
-        let state = self.runs.open(&job.run);
         let mut forks = lock(&state).forks.clone();
         let scanned = scan_next(
             self.task.as_ref(),
             &model,
-            &self.labels,
+            &labels,
             &self.config,
             &mut forks,
             &progress,
@@ -156,7 +165,7 @@ impl<T: Task> Worker<T> {
         // Evidence is changed on a copy, so that a failure below leaves it as it was.
         let mut evidence = lock(&state).evidence.clone();
         evidence
-            .add(&scanned, manifest.epoch, &self.labels)
+            .add_part(&scanned, manifest.epoch, &self.labels, part.as_ref())
             .map_err(|error| failed("account")(&error))?;
         let mut account = account(&evidence, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;
@@ -174,7 +183,7 @@ impl<T: Task> Worker<T> {
         let moment = Moment {
             epoch: manifest.epoch,
             step: manifest.step,
-            margins: &scanned.train_margins,
+            margins: &evidence.last_margin,
         };
         let onset = onset::compare(
             &lock(&state),
@@ -233,6 +242,8 @@ impl<T: Task> Worker<T> {
             onset,
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
+            probe_seconds: scanned.probe_seconds,
+            read_samples: labels.train.len() - labels.unlabelled.len(),
         };
         let look = self.leak_probes > 0
             && summary.refusal.is_none()
@@ -251,6 +262,25 @@ impl<T: Task> Worker<T> {
             }
         }
         kept.map_err(|error| failed(EXPORT)(&error))
+    }
+
+    /// What the next scan of a run reads; none where that is everything.
+    fn part(&self, state: &RunState) -> Option<Part> {
+        let budget = self.budget?;
+        let labelled = self.labels.train.len() - self.labels.unlabelled.len();
+        let costs: Vec<Cost> = state.summaries.iter().map(Cost::of).collect();
+        let samples = budget.samples(&costs, labelled);
+        let last = state.summaries.last()?;
+        // Whether or not they can be named.
+        let wrong = last.noise_ratio_estimate * last.scored_samples as f64;
+        let wrong = last.suspects.max(wrong as usize);
+        part::choose(
+            &state.evidence,
+            &self.labels,
+            samples,
+            wrong,
+            self.config.seed,
+        )
     }
 
     /// Looks for some probe samples in the training set, and keeps and shows what is found.

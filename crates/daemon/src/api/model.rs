@@ -131,6 +131,7 @@ pub struct CurvePoint {
     canaries: usize,
     canaries_found: usize,
     scan_seconds: f64,
+    read_samples: usize,
     /// Whether nobody was named, for a reason that the summary gives.
     refused: bool,
 }
@@ -155,6 +156,7 @@ impl CurvePoint {
             canaries: summary.canaries,
             canaries_found: summary.canaries_found,
             scan_seconds: summary.scan_seconds,
+            read_samples: summary.read_samples,
             refused: summary.refusal.is_some(),
         }
     }

@@ -37,6 +37,11 @@ const RUN_GAUGES: &[RunGauge] = &[
         of_summary!(|s| s.scored_samples as f64),
     ),
     (
+        "mirrorwatch_read_samples",
+        "Training samples that the last scan read: all with a label, or as many as the budget allowed.",
+        of_summary!(|s| s.read_samples as f64),
+    ),
+    (
         "mirrorwatch_noise_ratio_lower_bound",
         "Lower confidence bound on the share of wrong labels among the scored samples.",
         of_summary!(|s| s.noise_ratio_lower_bound),

@@ -73,7 +73,7 @@ impl<T: Task> Direction<T> for Finetune {
             .and_then(|last| Some((last, last.applied(theta.clone(), KEPT)?)));
         let (mut step, steps, after) = match start {
             None => taught(probe, &theta)?,
-            Some((last, start)) => match follow(probe, start, last.steps())? {
+            Some((last, start)) => match follow(probe, &theta, start, last.steps())? {
                 Some(followed) => followed,
                 None => taught(probe, &theta)?,
             },
@@ -86,10 +86,10 @@ impl<T: Task> Direction<T> for Finetune {
 /// What a checkpoint's fork keeps of the change that the one before was given, before it learns on: what older
 /// checkpoints were taught is forgotten, and no fork gets deeper than `FOLLOWED / (1 - KEPT)` steps.
 ///
-/// Chosen with the next on eight runs of ten epochs (BANKING77, frozen CIFAR-10 features and a Fashion-MNIST CNN, 5 to
-/// 40 % noise, three seeds) among shares of .8, .9 and .95, 5, 10 and 20 steps and rates that stay or fall: by average
-/// precision over all checkpoints these lose .002 at most of what full depth at every checkpoint has; with 10 steps
-/// at a rate that stays it is .012 on the CNN.
+/// Where the model has moved so far since that the change does it no good any more, as in the first epochs of a
+/// convolutional model, a fork starts from the model itself. Chosen with the next on runs of ten epochs (BANKING77,
+/// frozen CIFAR-10 features, a Fashion-MNIST CNN; 5 to 40 % noise) among shares of .8, .9 and .95, 5 to 30 steps and
+/// rates that stay or fall: see ARCHITECTURE.md for what it costs and gains against full depth at every checkpoint.
 const KEPT: f32 = 0.9;
 /// Steps of a fork that starts from the last checkpoint's. Their rate falls to nothing, so that the last minibatches do
 /// not say more than the others.
@@ -108,13 +108,22 @@ fn taught<T: Task>(
     Ok((step, 0, after))
 }
 
-/// A few steps from `start`, where the change of the last checkpoint leads to; none where that is no good any more.
+/// A few steps from `start`, where the change of the last checkpoint leads to, or from θ, whichever does better on the
+/// held-out samples; none where the fork is destroyed.
 fn follow<T: Task>(
     probe: &Probe<'_, T>,
+    theta: &T::Model,
     start: T::Model,
     before: u64,
 ) -> Result<Option<Followed<T::Model>>, InfluenceError> {
     let rate = LEARNING_RATES[0];
+    let (start, from) = match probe.held_out_loss(&settle(&start)) {
+        Ok(loss) if loss.mean < HeldOutLoss::of(&probe.held_out_before.losses).mean => {
+            (start, "from the last checkpoint's fork")
+        }
+        Ok(_) | Err(InfluenceError::Outputs(_)) => (theta.clone(), "from the model"),
+        Err(error) => return Err(error),
+    };
     // Other minibatches than at the last checkpoint.
     let mut teacher = Teacher::new(probe, start, probe.seed.wrapping_add((before + 1) << 32));
     for step in 0..FOLLOWED {
@@ -131,7 +140,7 @@ fn follow<T: Task>(
     if loss.mean > destroyed(probe) {
         return Ok(None);
     }
-    let choice = format!("{FOLLOWED} steps more from {rate}, {loss}");
+    let choice = format!("{FOLLOWED} steps {from} at {rate}, falling, {loss}");
     let step = Step {
         held_out: Some(held_out),
         ..Step::new(Forks::One(after), choice)
