@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use mirrorwatch::stock::Net;
+use mirrorwatch_daemon::budget::{Budget, Cost, Plan};
 use mirrorwatch_daemon::evidence::Evidence;
+use mirrorwatch_daemon::part;
 use mirrorwatch_daemon::refusal::{Run, probe_noise};
 use mirrorwatch_daemon::sources::Sources;
 use mirrorwatch_influence::{Memory, scan_next};
@@ -42,6 +44,8 @@ pub struct Watched {
     pub evidence: Evidence,
     /// The margins of the training samples at each of them, with its epoch.
     margins: Vec<(usize, Vec<f32>)>,
+    /// Checkpoints that were left out to keep to the budget.
+    waited: usize,
     seconds: Seconds,
 }
 
@@ -106,6 +110,7 @@ pub fn run(cell: &Cell, places: &Places<'_>, tell: &dyn Fn(&str)) -> Result<Reco
         trusted: setup.labels.trusted.len(),
         classes: setup.labels.classes,
         checkpoints: watched.checkpoints,
+        waited: watched.waited,
         phases: phases.into_iter().collect(),
         once,
         slow,
@@ -127,10 +132,18 @@ pub fn watch(
     let settings = &cell.settings;
     let (samples, probe) = (setup.labels.train.len(), setup.labels.probe.len());
     let own = || Evidence::new(&product.config.estimators[..product.own], samples, probe);
+    let budget = settings.budget.as_deref().map(str::parse::<Budget>);
+    let budget = budget.transpose()?;
+    let mut config = product.config.clone();
+    if budget.is_some() {
+        // What others cost is not the product's.
+        config.estimators.truncate(product.own);
+    }
+    let (mut costs, mut waited) = (Vec::<Cost>::new(), 0);
     // Where nobody has verified anything, the product scans and weighs as if there were no trusted set.
     let (mut trusting, mut untrusting) = (own(), own());
     let untrusted = setup.untrusted();
-    let mut all = Evidence::new(&product.config.estimators, samples, probe);
+    let mut all = Evidence::new(&config.estimators, samples, probe);
     let counter = Counter {
         setup,
         levels: product.levels,
@@ -146,6 +159,7 @@ pub fn watch(
         models: Vec::new(),
         evidence: trusting.clone(),
         margins: Vec::new(),
+        waited: 0,
         seconds: Seconds::default(),
     };
     let mut trainer = Trainer::new(&setup.task, (0..samples).collect(), settings, settings.seed);
@@ -158,11 +172,32 @@ pub fn watch(
             continue;
         }
         let model = trainer.model();
+        let plan = budget.map(|budget| budget.plan(&costs, waited, samples));
+        if plan == Some(Plan::Wait) {
+            waited += 1;
+            continue;
+        }
+        let part = plan.and_then(|plan| {
+            let last = watched.checkpoints.last()?.counts.first()?;
+            let wrong = (last.estimate * last.scored as f64) as usize;
+            let wrong = wrong.max(last.suspects);
+            match plan {
+                Plan::Wait => None,
+                Plan::Read(read) => {
+                    part::choose(&trusting, &setup.labels, read, wrong, config.seed)
+                }
+            }
+        });
+        let part = part.as_ref();
+        let partly = part.map(|part| part.labels(&untrusted));
+        let trusted = part.map(|part| part.labels(&setup.labels));
+        let labels = partly.as_ref().unwrap_or(&untrusted);
+        let read = labels.train.len() - labels.unlabelled.len();
         let scanned = scan_next(
             &setup.task,
             &model,
-            &untrusted,
-            &product.config,
+            labels,
+            &config,
             &mut memory,
             &|_| (),
             &AtomicBool::new(false),
@@ -176,7 +211,7 @@ pub fn watch(
         let bare = product.own(&scanned);
         let mut fused = bare.clone();
         fused
-            .fuse(&setup.labels)
+            .fuse(trusted.as_ref().unwrap_or(&setup.labels))
             .map_err(|error| error.to_string())?;
         for (evidence, scan) in [
             (&mut trusting, &fused),
@@ -184,7 +219,7 @@ pub fn watch(
             (&mut all, &scanned),
         ] {
             evidence
-                .add(scan, epoch as u64, &setup.labels)
+                .add_part(scan, epoch as u64, &setup.labels, part)
                 .map_err(|error| error.to_string())?;
         }
         let moment = Moment {
@@ -198,10 +233,11 @@ pub fn watch(
             train_loss,
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
-            fitted: fitted as f64 / samples.max(1) as f64,
+            fitted: fitted as f64 / read.max(1) as f64,
             probe_noise: probe_noise(&scanned),
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
+            read: read as f64 / samples.max(1) as f64,
             choices: fused
                 .estimates
                 .iter()
@@ -211,12 +247,19 @@ pub fn watch(
             ranks: methods::at_checkpoint(setup, &moment),
             counts: counter.counts(&trusting, &untrusting, run.insert(so_far))?,
         });
+        costs.push(Cost {
+            seconds: scanned.seconds,
+            probe_seconds: scanned.probe_seconds,
+            base_sweep_seconds: scanned.base_sweep_seconds,
+            read,
+        });
         watched.models.push(model);
         watched.margins.push((epoch, scanned.train_margins));
     }
     if watched.checkpoints.is_empty() {
         return Err("there is nothing to measure without an epoch".to_string());
     }
+    watched.waited = waited;
     watched.evidence = trusting;
     Ok(watched)
 }

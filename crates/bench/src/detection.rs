@@ -11,7 +11,7 @@ use crate::options::{Options, State};
 use crate::phases::Phase;
 use crate::progress::Progress;
 use crate::promises;
-use crate::record::Record;
+use crate::record::{Checkpoint, Record};
 use crate::report::{Summary, brief, markdown};
 use crate::store::Store;
 
@@ -141,6 +141,13 @@ fn sentence(record: &Record) -> String {
             count.noise_ratio
         ));
     }
+    if record.settings.budget.is_some() {
+        parts.push(format!(
+            "a checkpoint costs {:.2} forward sweeps on average and reads {:.3} of the samples",
+            mean(record, |c| c.scan_seconds * c.read / c.base_sweep_seconds),
+            mean(record, |c| c.read)
+        ));
+    }
     let run = Run {
         best_accuracy: 0.0,
         probe_noises: record.checkpoints.iter().map(|c| c.probe_noise).collect(),
@@ -151,6 +158,12 @@ fn sentence(record: &Record) -> String {
         run.probe_noise()
     ));
     parts.join("; ")
+}
+
+/// The mean of a figure over a cell's checkpoints, those that were left out with 0.
+fn mean(record: &Record, of: impl Fn(&Checkpoint) -> f64) -> f64 {
+    let sum: f64 = record.checkpoints.iter().map(of).sum();
+    sum / (record.checkpoints.len() + record.waited).max(1) as f64
 }
 
 /// Writes the report over everything that is there; returns where.

@@ -20,6 +20,8 @@ pub struct Overrides {
     pub probe_noise: Option<String>,
     /// Estimators that are measured beside the others.
     pub also: Vec<String>,
+    /// What a scan may cost.
+    pub budget: Option<String>,
 }
 
 impl Overrides {
@@ -38,6 +40,9 @@ impl Overrides {
         }
         if let Some(noise) = &self.probe_noise {
             suffix.push_str(&format!("_probe-noise-{}", noise.replace(':', "-")));
+        }
+        if let Some(budget) = &self.budget {
+            suffix.push_str(&format!("_budget-{budget}"));
         }
         for estimator in &self.also {
             suffix.push_str(&format!("_also-{}", estimator.replace(':', "-")));
@@ -77,6 +82,9 @@ pub struct Settings {
     /// Estimators that are measured beside the others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+    /// What a scan may cost, as `watch --budget` takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
 }
 
 /// One training run and all that is measured on it.
@@ -149,6 +157,7 @@ fn cell(dataset: &'static Dataset, noise: &str, seed: u64, overrides: &Overrides
             learning_rate: 1e-3,
             probe_noise: overrides.probe_noise.clone(),
             also: overrides.also.clone(),
+            budget: overrides.budget.clone(),
         },
     }
 }

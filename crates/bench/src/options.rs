@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use mirrorwatch_daemon::budget::Budget;
 
 use crate::datasets::DATASETS;
 use crate::export;
@@ -60,6 +61,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     pub also: Vec<String>,
 
+    /// What a scan may cost, as `watch --budget` takes it; only the product's own estimators are measured then
+    #[arg(long, value_name = "BUDGET")]
+    pub budget: Option<Budget>,
+
     /// Run cells again that are done
     #[arg(long)]
     pub force: bool,
@@ -110,6 +115,7 @@ impl Options {
             epochs: self.epochs,
             probe_noise: self.probe_noise.clone(),
             also: self.also.clone(),
+            budget: self.budget.map(|budget| budget.to_string()),
         };
         cells(self.quick, &self.seeds, &self.only, &overrides)
     }

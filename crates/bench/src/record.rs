@@ -158,14 +158,22 @@ pub struct Checkpoint {
     pub probe_noise: f64,
     /// Wall time of the scan, with all estimators.
     pub scan_seconds: f64,
-    /// Wall time of its bare forward sweep.
+    /// Wall time of its bare forward sweep over what it read.
     pub base_sweep_seconds: f64,
+    /// Share of the training samples that it read.
+    #[serde(default = "all")]
+    pub read: f64,
     /// What each estimator chose for each fork.
     pub choices: BTreeMap<String, Vec<String>>,
     /// Every method that has a score at each checkpoint.
     pub ranks: Ranks,
     /// The product's counts, one per setting.
     pub counts: Vec<Count>,
+}
+
+/// What scans read before they had a budget.
+fn all() -> f64 {
+    1.0
 }
 
 /// Where the time went.
@@ -218,6 +226,9 @@ pub struct Record {
     pub once: Ranks,
     /// Methods that are too slow for every checkpoint.
     pub slow: BTreeMap<Phase, Ranks>,
+    /// Checkpoints that were left out to keep to the budget.
+    #[serde(default)]
+    pub waited: usize,
     /// Where the time went.
     pub seconds: Seconds,
 }

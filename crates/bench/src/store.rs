@@ -122,6 +122,7 @@ pub mod tests {
             phases: Default::default(),
             once: Default::default(),
             slow: Default::default(),
+            waited: 0,
             seconds: Seconds::default(),
         }
     }

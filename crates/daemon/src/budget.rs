@@ -11,6 +11,7 @@ use crate::summary::Summary;
 ///
 /// assert_eq!("0.5".parse(), Ok(Budget::Sweeps(0.5)));
 /// assert_eq!("20s".parse(), Ok(Budget::Seconds(20.0)));
+/// assert_eq!(Budget::Seconds(20.0).to_string(), "20s");
 /// assert!("cheap".parse::<Budget>().is_err_and(|text| text.starts_with("\"cheap\" is no budget")));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,6 +20,15 @@ pub enum Budget {
     Sweeps(f64),
     /// Seconds.
     Seconds(f64),
+}
+
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Budget::Sweeps(sweeps) => write!(f, "{sweeps}"),
+            Budget::Seconds(seconds) => write!(f, "{seconds}s"),
+        }
+    }
 }
 
 impl FromStr for Budget {
@@ -84,45 +94,81 @@ impl Cost {
     }
 }
 
-/// The smallest share of the training set that is read, whatever the budget says: with less, nothing would be noticed.
+/// What is to be done with a checkpoint.
+///
+/// ```
+/// use mirrorwatch_daemon::budget::{Budget, Plan};
+///
+/// assert_eq!(Budget::Sweeps(0.5).plan(&[], 0, 1000), Plan::Read(1000));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// To read so many training samples.
+    Read(usize),
+    /// Nothing, for what is left is better spent on the next one.
+    Wait,
+}
+
+/// The smallest share of the training set that is worth a scan.
 const LEAST: f64 = 0.01;
 /// Scans back from which the next one's price is estimated.
 const RECENT: usize = 5;
+/// Checkpoints over which a debt, such as that of the first scan, is paid off.
+const SPREAD: f64 = 15.0;
 
 impl Budget {
-    /// How many of the `labelled` training samples the next scan may read, after scans that cost what `costs` say.
+    /// What to do with the next checkpoint, after scans that cost what `costs` say and `waited` checkpoints that had
+    /// none. `labelled` training samples have a label.
     ///
-    /// The first scan of a run reads all: there is nothing yet to choose by, and nothing known of the price. Nor is
-    /// the probe's price, which is another for the first scan; the second one pays for it what is left over.
+    /// The first scan of a run reads all: there is nothing yet to choose by, and nothing known of the price. What it
+    /// costs beyond the budget is saved on those after it, bit by bit, so that on average the budget is kept. Where a
+    /// scan would hardly get beyond the probe, which costs the same however little is read, a checkpoint is left out
+    /// and its share saved.
     ///
     /// ```
-    /// use mirrorwatch_daemon::budget::{Budget, Cost};
+    /// use mirrorwatch_daemon::budget::{Budget, Cost, Plan};
     ///
-    /// // Of 3 s, 1 goes into the probe; a sample costs 2 ms, one of them for the bare forward pass.
-    /// let cost = Cost { seconds: 3.0, probe_seconds: 1.0, base_sweep_seconds: 1.0, read: 1000 };
-    /// assert_eq!(Budget::Seconds(1.5).samples(&[cost, cost], 1000), 250);
-    /// assert_eq!(Budget::Sweeps(2.0).samples(&[cost, cost], 1000), 500);
-    /// assert_eq!(Budget::Sweeps(2.0).samples(&[], 1000), 1000);
+    /// // Of 3 s, half a second goes into the probe; a sample costs 2.5 ms, one of them for the bare forward pass.
+    /// let cost = Cost { seconds: 3.0, probe_seconds: 0.5, base_sweep_seconds: 1.0, read: 1000 };
+    /// assert_eq!(Budget::Seconds(3.0).plan(&[cost, cost], 0, 1000), Plan::Read(1000));
+    /// // Too much was spent: 2 s, less a part of the debt of 2 s, less the probe's.
+    /// assert_eq!(Budget::Sweeps(2.0).plan(&[cost, cost], 0, 1000), Plan::Read(546));
+    /// // Half a second at a time, one has to wait; after eleven checkpoints more there is enough.
+    /// assert_eq!(Budget::Seconds(0.5).plan(&[cost, cost], 0, 1000), Plan::Wait);
+    /// assert_eq!(Budget::Seconds(0.5).plan(&[cost, cost], 11, 1000), Plan::Read(200));
     /// ```
-    pub fn samples(self, costs: &[Cost], labelled: usize) -> usize {
+    pub fn plan(self, costs: &[Cost], waited: usize, labelled: usize) -> Plan {
         let recent = &costs[costs.len().saturating_sub(RECENT)..];
-        let Some(last) = recent.last() else {
-            return labelled;
+        if recent.is_empty() {
+            return Plan::Read(labelled);
+        }
+        let read: usize = recent.iter().map(|cost| cost.read).sum();
+        let each = |of: fn(&Cost) -> f64| {
+            let sum: f64 = recent.iter().map(of).sum();
+            (sum / read.max(1) as f64).max(1e-9)
         };
-        let read = last.read.max(1) as f64;
-        let sample = (last.seconds - last.probe_seconds) / read;
-        let allowed = match self {
-            Budget::Sweeps(sweeps) => sweeps * last.base_sweep_seconds / read * labelled as f64,
+        let sample = each(|cost| cost.seconds - cost.probe_seconds);
+        let income = match self {
+            Budget::Sweeps(sweeps) => {
+                sweeps * each(|cost| cost.base_sweep_seconds) * labelled as f64
+            }
             Budget::Seconds(seconds) => seconds,
         };
-        // The first scan's is what the first scan costs, and no other.
+        let spent: f64 = costs.iter().map(|cost| cost.seconds).sum();
+        let left = (costs.len() + waited) as f64 * income - spent;
+        let allowed = income + if left < 0.0 { left / SPREAD } else { left };
+        // That of the first scan is what the first scan costs, and no other.
         let later = recent.iter().skip(usize::from(costs.len() <= RECENT));
         let probe = later
             .map(|cost| cost.probe_seconds)
             .fold(f64::NAN, f64::min);
-        let left = allowed - if probe.is_nan() { 0.0 } else { probe };
-        let least = (LEAST * labelled as f64).ceil();
-        (left / sample.max(1e-9)).max(least).min(labelled as f64) as usize
+        let probe = if probe.is_nan() { 0.0 } else { probe };
+        let samples = (allowed - probe) / sample;
+        let worth = (LEAST * labelled as f64).max(probe / sample);
+        match samples >= worth.min(labelled as f64) {
+            true => Plan::Read(samples.min(labelled as f64) as usize),
+            false => Plan::Wait,
+        }
     }
 }
 
@@ -137,42 +183,73 @@ mod tests {
         }
     }
 
+    const FIRST: Cost = Cost {
+        seconds: 10.0,
+        probe_seconds: 8.0,
+        base_sweep_seconds: 1.0,
+        read: 1000,
+    };
+
     #[test]
     fn the_first_scans_probe_is_not_expected_again() {
-        let first = Cost {
-            seconds: 10.0,
-            probe_seconds: 8.0,
-            base_sweep_seconds: 1.0,
-            read: 1000,
-        };
-        let later = Cost {
-            seconds: 1.0,
-            probe_seconds: 0.5,
-            base_sweep_seconds: 0.25,
-            read: 250,
-        };
-        let budget = Budget::Sweeps(1.0);
-        // 1 s at 2 ms a sample; then half a second of it.
-        assert_eq!(budget.samples(&[first], 1000), 500);
-        assert_eq!(budget.samples(&[first, later], 1000), 250);
+        // 2 s, less a fifteenth of the debt of 8 s, at 2 ms a sample.
+        let found = Budget::Sweeps(2.0).plan(&[FIRST], 0, 1000);
+        assert_eq!(found, Plan::Read(733));
+    }
+
+    /// Scans cost half a second for the probe and 2 ms a sample.
+    fn run(budget: Budget, checkpoints: usize) -> (Vec<Cost>, usize) {
+        let (mut costs, mut waited) = (vec![FIRST], 0);
+        for _ in 1..checkpoints {
+            match budget.plan(&costs, waited, 1000) {
+                Plan::Wait => waited += 1,
+                Plan::Read(read) => costs.push(Cost {
+                    seconds: 0.5 + 0.002 * read as f64,
+                    probe_seconds: 0.5,
+                    base_sweep_seconds: 0.001 * read as f64,
+                    read,
+                }),
+            }
+        }
+        (costs, waited)
     }
 
     #[test]
-    fn a_little_is_always_read_and_never_more_than_all() {
-        let cost = Cost {
-            seconds: 2.0,
-            probe_seconds: 1.0,
-            base_sweep_seconds: 0.5,
-            read: 1000,
-        };
-        assert_eq!(Budget::Seconds(0.1).samples(&[cost, cost], 1000), 10);
-        assert_eq!(Budget::Seconds(100.0).samples(&[cost, cost], 1000), 1000);
-        // A clock that stood still.
+    fn budgets_are_kept_on_average_and_used() {
+        for sweeps in [0.2, 0.5, 1.0, 2.0] {
+            let (costs, waited) = run(Budget::Sweeps(sweeps), 300);
+            let spent: f64 = costs.iter().map(|cost| cost.seconds).sum();
+            let mean = spent / (costs.len() + waited) as f64;
+            assert!(mean < 1.01 * sweeps + 0.01, "{sweeps}: {mean}");
+            assert!(mean > 0.9 * sweeps, "{sweeps}: {mean}");
+            // Never mostly for the probe.
+            assert!(
+                costs[1..]
+                    .iter()
+                    .all(|cost| cost.seconds >= 2.0 * cost.probe_seconds - 1e-6)
+            );
+        }
+    }
+
+    #[test]
+    fn never_more_than_all_is_read_and_clocks_may_stand_still() {
+        assert_eq!(
+            Budget::Seconds(100.0).plan(&[FIRST], 0, 1000),
+            Plan::Read(1000)
+        );
         let none = Cost {
             seconds: 0.0,
             probe_seconds: 0.0,
-            ..cost
+            base_sweep_seconds: 0.0,
+            read: 1000,
         };
-        assert_eq!(Budget::Seconds(1.0).samples(&[none, none], 1000), 1000);
+        assert_eq!(
+            Budget::Seconds(1.0).plan(&[none, none], 0, 1000),
+            Plan::Read(1000)
+        );
+        assert_eq!(
+            Budget::Sweeps(1.0).plan(&[none, none], 0, 1000),
+            Plan::Read(1000)
+        );
     }
 }

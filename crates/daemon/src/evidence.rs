@@ -4,6 +4,7 @@ use mirrorwatch_influence::{Estimate, Estimator, Labels, Scan};
 use mirrorwatch_stats::StatsError;
 use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
+use crate::drift::Drift;
 use crate::history::History;
 use crate::part::Part;
 
@@ -78,34 +79,7 @@ pub struct Evidence {
     pub flagged_count: Vec<u32>,
     /// How each training sample fared at checkpoints so far, coarsely.
     pub history: History,
-    /// What is known of how often each sample was read; none where all were read at every checkpoint.
-    pub readings: Option<Readings>,
-}
-
-/// By which checkpoints samples were read, where not all were read by all: sums of their weights.
-///
-/// ```
-#[doc = include_str!("example_run.txt")]
-/// use mirrorwatch_daemon::part::choose;
-///
-/// let part = choose(&evidence, &labels, 40, 10, 0).ok_or("all are read")?;
-/// evidence.add_part(&scan, 4, &labels, Some(&part))?;
-/// let readings = evidence.readings.as_ref().ok_or("all were read")?;
-/// assert_eq!(readings.count[part.train[0]], 2);
-/// assert_eq!(readings.count.iter().filter(|count| **count == 2).count(), part.train.len());
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct Readings {
-    /// Weight of the checkpoints that read each training sample.
-    pub train: Vec<f32>,
-    /// Weight of their votes for suggested labels.
-    pub votes: Vec<f32>,
-    /// The number of those checkpoints.
-    pub count: Vec<u32>,
-    /// Weight of the checkpoints at which each probe sample was taken in.
-    pub probe: Vec<f32>,
-    /// Where the next turn begins, see [`crate::part`].
+    /// Where the next turn of scans that do not read all samples begins, between 0 and 1; see [`crate::part`].
     pub turned: f64,
 }
 
@@ -147,7 +121,7 @@ impl Evidence {
             flagged_epoch: vec![NEVER; train],
             flagged_count: vec![0; train],
             history: History::default(),
-            readings: None,
+            turned: 0.0,
         }
     }
 
@@ -170,6 +144,9 @@ impl Evidence {
 
     /// As [`Evidence::add`], of a scan that read a part of the samples; none where it read all.
     ///
+    /// The others are taken to have gone the way of those that are typical and had the same evidence. Without that,
+    /// samples that were read by different checkpoints could not be compared: no two checkpoints use one scale.
+    ///
     /// # Errors
     ///
     /// Scores that cannot be standardised.
@@ -178,12 +155,9 @@ impl Evidence {
     #[doc = include_str!("example_run.txt")]
     /// use mirrorwatch_daemon::part::choose;
     ///
-    /// let before = evidence.clone();
     /// let part = choose(&evidence, &labels, 40, 10, 0).ok_or("all are read")?;
     /// evidence.add_part(&scan, 4, &labels, Some(&part))?;
-    /// // What was not read stays as it was.
-    /// let left = (0..200).find(|sample| !part.train.contains(sample)).ok_or("all were read")?;
-    /// assert_eq!(evidence.channels[0].train[left], before.channels[0].train[left]);
+    /// assert_eq!((evidence.checkpoints, evidence.turned), (2, part.turned));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn add_part(
@@ -198,96 +172,39 @@ impl Evidence {
         let fitted = fitted(typical.iter().map(|&sample| &scan.train_margins[sample]));
         let says = says(scan, fitted, typical.len());
         let (weight, vote_weight) = (says.powi(DECIDED), says.powi(VOTE_DECIDED));
-        self.note_readings(weight, vote_weight, part);
         self.checkpoints += 1;
         self.weight += weight;
         self.vote_weight += vote_weight;
-        let shares = self.shares(weight, vote_weight);
-        let (train, probe) = match part {
-            None => (Read::All, Read::All),
-            Some(part) => (Read::These(&part.train), Read::These(&part.probe)),
-        };
+        let share = (weight / self.weight) as f32;
+        let vote_share = (vote_weight / self.vote_weight) as f32;
         for (channel, estimate) in self.channels.iter_mut().zip(&scan.estimates) {
-            channel.add(estimate, typical, (train, probe), &shares)?;
+            channel.add(estimate, &labelled, part, share)?;
             if labels.has_classes() {
-                channel.vote(&estimate.suggested, train, &shares.votes);
+                let read = part.map(|part| &part.train[..]);
+                channel.vote(&estimate.suggested, read, vote_share);
             }
         }
-        blend(
-            &mut self.mean_loss,
-            &scan.train_losses,
-            train,
-            &shares.count,
-        );
-        blend(
-            &mut self.mean_margin,
-            &scan.train_margins,
-            train,
-            &shares.count,
-        );
-        train.each(scan.train_losses.len(), |sample| {
+        let epoch = epoch_u32(epoch);
+        let mut read = |sample: usize| {
             self.last_loss[sample] = scan.train_losses[sample];
             self.last_margin[sample] = scan.train_margins[sample];
             if scan.train_margins[sample] > 0.0 {
                 let first = &mut self.fitted_epoch[sample];
-                *first = (*first).min(epoch_u32(epoch));
+                *first = (*first).min(epoch);
             }
-        });
+        };
+        match part {
+            None => (0..scan.train_losses.len()).for_each(&mut read),
+            Some(part) => part.train.iter().copied().for_each(&mut read),
+        }
+        // What was not read is taken to be as it was when it was.
+        let weight = 1.0 / self.checkpoints as f32;
+        blend(&mut self.mean_loss, &self.last_loss, weight);
+        blend(&mut self.mean_margin, &self.last_margin, weight);
+        if let Some(part) = part {
+            self.turned = part.turned;
+        }
         Ok(())
-    }
-
-    /// Adds a checkpoint's weights to what is known of those samples that it read. Called before the checkpoint is
-    /// counted.
-    fn note_readings(&mut self, weight: f64, vote_weight: f64, part: Option<&Part>) {
-        if part.is_none() && self.readings.is_none() {
-            return;
-        }
-        let (samples, probe) = (self.mean_loss.len(), self.channels.first());
-        let readings = self.readings.get_or_insert_with(|| Readings {
-            train: vec![self.weight as f32; samples],
-            votes: vec![self.vote_weight as f32; samples],
-            count: vec![self.checkpoints; samples],
-            probe: vec![self.weight as f32; probe.map_or(0, |channel| channel.probe.len())],
-            turned: 0.0,
-        });
-        let (train, probe) = match part {
-            None => (Read::All, Read::All),
-            Some(part) => {
-                readings.turned = part.turned;
-                (Read::These(&part.train), Read::These(&part.probe))
-            }
-        };
-        train.each(samples, |sample| {
-            readings.train[sample] += weight as f32;
-            readings.votes[sample] += vote_weight as f32;
-            readings.count[sample] += 1;
-        });
-        probe.each(readings.probe.len(), |sample| {
-            readings.probe[sample] += weight as f32;
-        });
-    }
-
-    /// What share of all that is known of a sample a checkpoint of this weight, already added, is.
-    fn shares(&self, weight: f64, vote_weight: f64) -> Shares {
-        let of = |weight: f64, sums: &[f32]| -> Share {
-            // A weight too small to be told beside what is there already, or at all, is none.
-            let share = |sum: &f32| if *sum > 0.0 { weight as f32 / sum } else { 0.0 };
-            Share::Each(sums.iter().map(share).collect())
-        };
-        match &self.readings {
-            None => Shares {
-                train: Share::Same((weight / self.weight) as f32),
-                votes: Share::Same((vote_weight / self.vote_weight) as f32),
-                count: Share::Same(1.0 / self.checkpoints as f32),
-                probe: Share::Same((weight / self.weight) as f32),
-            },
-            Some(readings) => Shares {
-                train: of(weight, &readings.train),
-                votes: of(vote_weight, &readings.votes),
-                count: Share::Each(readings.count.iter().map(|n| 1.0 / *n as f32).collect()),
-                probe: of(weight, &readings.probe),
-            },
-        }
     }
 
     /// Notes the p-values at the checkpoint of `epoch` and `step` that was just added.
@@ -394,60 +311,16 @@ fn says(scan: &Scan, fitted: usize, samples: usize) -> f64 {
     (knowledge * knowledge * open / open_in_probe).max(LEAST)
 }
 
-/// The samples that a checkpoint read.
-#[derive(Clone, Copy)]
-enum Read<'a> {
-    All,
-    These(&'a [usize]),
-}
-
-impl Read<'_> {
-    /// Does something with each of them, where there are `count` samples in all.
-    fn each(self, count: usize, mut action: impl FnMut(usize)) {
-        match self {
-            Read::All => (0..count).for_each(action),
-            Read::These(samples) => {
-                for &sample in samples {
-                    action(sample);
-                }
-            }
-        }
-    }
-}
-
-/// What share of all weight so far a checkpoint has.
-enum Share {
-    /// The same of every sample's.
-    Same(f32),
-    /// Of each sample's.
-    Each(Vec<f32>),
-}
-
-impl Share {
-    fn of(&self, sample: usize) -> f32 {
-        match self {
-            Share::Same(share) => *share,
-            Share::Each(shares) => shares[sample],
-        }
-    }
-}
-
-struct Shares {
-    train: Share,
-    votes: Share,
-    count: Share,
-    probe: Share,
-}
-
 impl Channel {
     fn add(
         &mut self,
         estimate: &Estimate,
-        typical: &[usize],
-        (train, probe): (Read<'_>, Read<'_>),
-        shares: &Shares,
+        labelled: &[usize],
+        part: Option<&Part>,
+        share: f32,
     ) -> Result<(), StatsError> {
         self.held_out_null = estimate.held_out_null;
+        let typical = part.map_or(labelled, |part| &part.typical);
         let (location, scale) = if typical.len() == estimate.train.len() {
             robust_location_scale(&estimate.train)?
         } else {
@@ -455,22 +328,28 @@ impl Channel {
             robust_location_scale(&scores)?
         };
         let standardise = |scores: &[f32]| compressed(scores, location, scale);
-        let scores = standardise(&estimate.train);
-        blend(&mut self.train, &scores, train, &shares.train);
-        let scores = standardise(&estimate.probe);
-        blend(&mut self.probe, &scores, probe, &shares.probe);
-        let scores = standardise(&estimate.probe_mean);
-        blend(&mut self.probe_mean, &scores, probe, &shares.probe);
+        let mut train = standardise(&estimate.train);
+        let mut probe = standardise(&estimate.probe);
+        let mut probe_mean = standardise(&estimate.probe_mean);
+        if let Some(part) = part {
+            let drift = Drift::fitted(&self.train, &train, &part.typical);
+            drift.fill(&mut train, &self.train, &part.train);
+            drift.fill(&mut probe, &self.probe, &part.probe);
+            drift.fill(&mut probe_mean, &self.probe_mean, &part.probe);
+        }
+        blend(&mut self.train, &train, share);
+        blend(&mut self.probe, &probe, share);
+        blend(&mut self.probe_mean, &probe_mean, share);
         Ok(())
     }
 
-    /// A vote with these shares of all weight so far: Boyer and Moore's majority algorithm (*MJRTY*,
+    /// A vote with share `weight` of all weight so far: Boyer and Moore's majority algorithm (*MJRTY*,
     /// 1981) with weights. It keeps one candidate a sample instead of one count a class, and finds every
-    /// label that more than half of the weight speaks for.
-    fn vote(&mut self, suggested: &[u32], read: Read<'_>, shares: &Share) {
-        read.each(suggested.len(), |sample| {
+    /// label that more than half of the weight speaks for. `read` has the samples that vote; none where all do.
+    fn vote(&mut self, suggested: &[u32], read: Option<&[usize]>, weight: f32) {
+        let mut vote = |sample: usize| {
             let (candidate, lead) = (&mut self.suggested[sample], &mut self.lead[sample]);
-            let (vote, weight) = (suggested[sample], shares.of(sample));
+            let vote = suggested[sample];
             // What was said before now is a smaller share of the whole.
             *lead *= 1.0 - weight;
             if *candidate == vote {
@@ -481,14 +360,18 @@ impl Channel {
             } else {
                 *lead -= weight;
             }
-        });
+        };
+        match read {
+            None => (0..suggested.len()).for_each(vote),
+            Some(read) => read.iter().copied().for_each(&mut vote),
+        }
     }
 }
 
-fn blend(mean: &mut [f32], values: &[f32], read: Read<'_>, shares: &Share) {
-    read.each(values.len(), |sample| {
-        mean[sample] += shares.of(sample) * (values[sample] - mean[sample]);
-    });
+fn blend(mean: &mut [f32], values: &[f32], weight: f32) {
+    for (mean, value) in mean.iter_mut().zip(values) {
+        *mean += weight * (value - *mean);
+    }
 }
 
 fn epoch_u32(epoch: u64) -> u32 {

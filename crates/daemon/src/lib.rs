@@ -33,6 +33,7 @@ mod client;
 pub mod confirm;
 mod daemon;
 mod digest;
+mod drift;
 mod error;
 pub mod evidence;
 pub mod export;

@@ -18,7 +18,7 @@ mod runs;
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Reasons for which a checkpoint is skipped, pre-exported at zero.
-pub const SKIP_REASONS: [&str; 4] = ["superseded", "missed", "vanished", "repeated"];
+pub const SKIP_REASONS: [&str; 5] = ["superseded", "missed", "vanished", "repeated", "budget"];
 
 /// Stages at which a checkpoint can fail, pre-exported at zero.
 pub const STAGES: [&str; 6] = ["manifest", "spool", "load", "scan", "account", "export"];
@@ -129,7 +129,7 @@ impl Metrics {
             skipped: IntCounterVec::new(
                 Opts::new(
                     "mirrorwatch_checkpoints_skipped_total",
-                    "Checkpoints that were not scanned, by reason: superseded by a newer one, missed (deleted before they were seen), vanished while being taken, repeated with the same weights.",
+                    "Checkpoints that were not scanned, by reason: superseded by a newer one, missed (deleted before they were seen), vanished while being taken, repeated with the same weights, or left out to keep to the budget.",
                 ),
                 &["reason"],
             )?,

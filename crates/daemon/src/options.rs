@@ -212,9 +212,10 @@ pub struct WatchArgs {
 
     /// What a scan may cost: a share of a forward sweep over the training set (0.5), or seconds (20s) [default: no limit]
     ///
-    /// The first scan of a run reads everything. Later ones read as many samples as the budget allows, at least one in
-    /// a hundred: half of them in turn, so that everyone is looked at again, and half where it is undecided whether
-    /// they are suspects. Counts stay valid; with less read, fewer suspects are named and the bound is lower.
+    /// The first scan of a run reads everything. Later ones read as many samples as the budget allows: half of them in
+    /// turn, so that everyone is looked at again, and half where it is undecided whether they are suspects. Where it
+    /// allows too few, a checkpoint is left out and its share saved. Counts stay valid; with less read, fewer suspects
+    /// are named and the bound is lower.
     #[arg(long, value_name = "BUDGET")]
     pub budget: Option<Budget>,
 

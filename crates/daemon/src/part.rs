@@ -7,8 +7,8 @@
 //!
 //! Counts stay valid: whether a sample is read depends on a number that is drawn from its position and on its evidence
 //! so far, never on its label or on whether it is trusted, and probe samples are taken in by the same rule. Two
-//! samples whose labels are right so remain exchangeable. What is read less often is known less well, its evidence
-//! spreads wider, in the null as elsewhere, and bounds and suspects become fewer by themselves.
+//! samples whose labels are right so remain exchangeable. What is read less often is known less well, in the null as
+//! elsewhere, and bounds fall and suspects become fewer by themselves.
 
 use mirrorwatch_influence::Labels;
 
@@ -94,7 +94,7 @@ pub fn choose(
         return None;
     }
     let share = TURN * samples as f64 / labelled.len() as f64;
-    let from = evidence.readings.as_ref().map_or(0.0, |r| r.turned);
+    let from = evidence.turned;
     let has_turn = |sample: usize, set: u64| {
         let place = phase(seed ^ set, sample) - from;
         place.rem_euclid(1.0) < share

@@ -51,13 +51,7 @@ fn everyone_has_a_turn_again_and_again() {
     let mut read = vec![0; 5000];
     let mut turned = 0.0;
     for _ in 0..50 {
-        evidence.readings = Some(crate::evidence::Readings {
-            train: vec![],
-            votes: vec![],
-            count: vec![],
-            probe: vec![],
-            turned,
-        });
+        evidence.turned = turned;
         let part = choose(&evidence, &labels, 400, 100, 7).unwrap();
         for &sample in &part.typical {
             read[sample] += 1;

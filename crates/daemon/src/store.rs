@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::DaemonError;
-use crate::evidence::{Channel, Evidence, Readings};
+use crate::evidence::{Channel, Evidence};
 use crate::history::{Column, History};
 use crate::summary::Summary;
 
@@ -104,8 +104,7 @@ struct Header {
     train: usize,
     probe: usize,
     channels: Vec<ChannelHeader>,
-    /// Where the next turn begins, where not all samples were read at every checkpoint.
-    turned: Option<f64>,
+    turned: f64,
     /// Epoch and step of each checkpoint in the history.
     history: Vec<(u64, u64)>,
     ledger: Vec<Entry>,
@@ -248,7 +247,7 @@ impl RunState {
             train: evidence.mean_loss.len(),
             probe: evidence.channels.first().map_or(0, |c| c.probe.len()),
             channels,
-            turned: evidence.readings.as_ref().map(|readings| readings.turned),
+            turned: evidence.turned,
             history: columns.iter().map(|c| (c.epoch, c.step)).collect(),
             ledger: self.ledger.clone(),
             summaries: self.summaries.clone(),
@@ -277,12 +276,6 @@ impl RunState {
             &evidence.flagged_count,
         ] {
             put_u32(&mut bytes, values);
-        }
-        if let Some(readings) = &evidence.readings {
-            put_f32(&mut bytes, &readings.train);
-            put_f32(&mut bytes, &readings.votes);
-            put_u32(&mut bytes, &readings.count);
-            put_f32(&mut bytes, &readings.probe);
         }
         for column in columns {
             bytes.extend(&column.p_values);
@@ -342,7 +335,7 @@ impl RunState {
                 fitted_epoch: reader.u32s(train)?,
                 flagged_epoch: reader.u32s(train)?,
                 flagged_count: reader.u32s(train)?,
-                readings: reader.readings(header.turned, train, probe)?,
+                turned: header.turned,
                 history: reader.history(&header.history, train)?,
             },
             ledger: header.ledger,
@@ -408,24 +401,6 @@ impl<'a> Reader<'a> {
             values.push(u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
         }
         Ok(values)
-    }
-
-    fn readings(
-        &mut self,
-        turned: Option<f64>,
-        train: usize,
-        probe: usize,
-    ) -> Result<Option<Readings>, String> {
-        let Some(turned) = turned else {
-            return Ok(None);
-        };
-        Ok(Some(Readings {
-            train: self.f32s(train)?,
-            votes: self.f32s(train)?,
-            count: self.u32s(train)?,
-            probe: self.f32s(probe)?,
-            turned,
-        }))
     }
 
     fn history(&mut self, moments: &[(u64, u64)], train: usize) -> Result<History, String> {

@@ -12,7 +12,7 @@ use mirrorwatch_influence::{
 };
 
 use crate::account::{Account, Levels, account};
-use crate::budget::{Budget, Cost};
+use crate::budget::{Budget, Cost, Plan};
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::hub::{Hub, now};
@@ -62,6 +62,9 @@ pub struct Worker<T: Task> {
 
 /// Random changes of the weights when leaks are looked for while training runs: half of what the command takes.
 const LEAK_SKETCHES: usize = 8;
+
+/// Why checkpoints are left out that the budget has nothing for.
+const BUDGET: &str = "budget";
 
 /// The stage at which results are written.
 const EXPORT: &str = "export";
@@ -122,6 +125,13 @@ impl<T: Task> Worker<T> {
         let manifest = job.spooled.manifest();
         let failed =
             |stage: &'static str| move |error: &dyn std::fmt::Display| (stage, error.to_string());
+        let state = self.runs.open(&job.run);
+        let plan = self.plan(&lock(&state));
+        if plan == Plan::Wait {
+            self.leave_out(job);
+            return Ok(());
+        }
+        let part = self.part(&lock(&state), plan);
         let bytes = job
             .spooled
             .read_verified()
@@ -137,8 +147,6 @@ impl<T: Task> Worker<T> {
         .map_err(|error| failed("load")(&error))?;
 
         let checkpoint = job.spooled.key().to_string();
-        let state = self.runs.open(&job.run);
-        let part = self.part(&lock(&state));
         let labels = match &part {
             None => self.labels.clone(),
             Some(part) => Arc::new(part.labels(&self.labels)),
@@ -264,12 +272,23 @@ impl<T: Task> Worker<T> {
         kept.map_err(|error| failed(EXPORT)(&error))
     }
 
-    /// What the next scan of a run reads; none where that is everything.
-    fn part(&self, state: &RunState) -> Option<Part> {
-        let budget = self.budget?;
+    /// What is to be done with the next checkpoint of a run.
+    fn plan(&self, state: &RunState) -> Plan {
         let labelled = self.labels.train.len() - self.labels.unlabelled.len();
+        let Some(budget) = self.budget else {
+            return Plan::Read(labelled);
+        };
         let costs: Vec<Cost> = state.summaries.iter().map(Cost::of).collect();
-        let samples = budget.samples(&costs, labelled);
+        let left_out = Outcome::Skipped(BUDGET.to_string());
+        let waited = state.ledger.iter().filter(|e| e.outcome == left_out);
+        budget.plan(&costs, waited.count(), labelled)
+    }
+
+    /// What a scan reads that is to read so much; none where that is everything.
+    fn part(&self, state: &RunState, plan: Plan) -> Option<Part> {
+        let (Plan::Read(samples), Some(_)) = (plan, self.budget) else {
+            return None;
+        };
         let last = state.summaries.last()?;
         // Whether or not they can be named.
         let wrong = last.noise_ratio_estimate * last.scored_samples as f64;
@@ -281,6 +300,16 @@ impl<T: Task> Worker<T> {
             wrong,
             self.config.seed,
         )
+    }
+
+    /// Leaves a checkpoint out, to save its share of the budget.
+    fn leave_out(&self, job: &Job) {
+        let checkpoint = job.spooled.key().to_string();
+        tracing::info!(run = job.run, checkpoint, "skipped, to keep to the budget");
+        self.metrics.skip(BUDGET);
+        self.runs
+            .note(&job.run, entry(job, Outcome::Skipped(BUDGET.to_string())));
+        self.runs.save(&job.run);
     }
 
     /// Looks for some probe samples in the training set, and keeps and shows what is found.

@@ -55,6 +55,7 @@ fn record(cell: &Cell, ours: f64, theirs: f64, count: Count) -> Record {
         probe_noise: 0.0,
         scan_seconds: 1.0,
         base_sweep_seconds: 0.1,
+        read: 1.0,
         choices: BTreeMap::new(),
         ranks: Ranks::from([("mirrorwatch".to_string(), rank(auroc, auroc))]),
         counts,
