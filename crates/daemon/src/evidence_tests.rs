@@ -278,7 +278,7 @@ fn the_label_that_most_weight_speaks_for_is_suggested() {
     channel.lead = vec![0.0];
     let mut led = Vec::new();
     for (vote, weight) in [(2, 1.0), (2, 0.5), (0, 0.6), (2, 4.0 / 9.0)] {
-        channel.vote(&[vote], weight);
+        channel.vote(&[vote], None, weight);
         led.push((channel.suggested[0], channel.lead[0]));
     }
     for ((label, lead), (expected, by)) in

@@ -7,7 +7,7 @@
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use burn::tensor::Device;
 
@@ -57,23 +57,25 @@ pub(crate) fn side_by_side<S: Send, R: Send>(
         return Ok(());
     }
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let (sender, receiver) = channel();
-    let turn = |tool: &mut S, sender: &Sender<Told<R>>| -> Result<(), (usize, InfluenceError)> {
-        // The receiver lives as long as the workers.
-        let tell = |passed| drop(sender.send(Told::Progress(passed)));
-        while !stop.load(Ordering::Relaxed) {
-            let job = next.fetch_add(1, Ordering::Relaxed);
-            if job >= jobs {
-                break;
+    // No worker runs ahead of what this thread has been told, and may stop it for.
+    let (sender, receiver) = sync_channel(tools.len());
+    let turn =
+        |tool: &mut S, sender: &SyncSender<Told<R>>| -> Result<(), (usize, InfluenceError)> {
+            // The receiver lives as long as the workers.
+            let tell = |passed| drop(sender.send(Told::Progress(passed)));
+            while !stop.load(Ordering::Relaxed) {
+                let job = next.fetch_add(1, Ordering::Relaxed);
+                if job >= jobs {
+                    break;
+                }
+                let done = work(tool, job, &tell).map_err(|error| {
+                    stop.store(true, Ordering::Relaxed);
+                    (job, error)
+                })?;
+                drop(sender.send(Told::Done(job, done)));
             }
-            let done = work(tool, job, &tell).map_err(|error| {
-                stop.store(true, Ordering::Relaxed);
-                (job, error)
-            })?;
-            drop(sender.send(Told::Done(job, done)));
-        }
-        Ok(())
-    };
+            Ok(())
+        };
     let turn = &turn;
     std::thread::scope(|scope| {
         let mut crew = Vec::new();

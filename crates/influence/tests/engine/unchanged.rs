@@ -157,7 +157,9 @@ fn a_cancelled_scan_says_so() {
             matches!(result, Err(InfluenceError::Cancelled)),
             "{result:?}"
         );
-        assert_eq!(seen.get(), batches);
+        // Each worker may have told of one more, and have had one more to tell.
+        let workers = rayon::current_num_threads();
+        assert!(seen.get() <= batches + 2 * workers, "{}", seen.get());
     }
 }
 
