@@ -11,6 +11,7 @@ mod bad_checkpoints;
 mod bad_data;
 mod bad_places;
 mod breakdown;
+mod budget;
 mod dashboards_check;
 mod demo;
 mod demo_extras;
