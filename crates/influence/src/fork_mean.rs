@@ -1,5 +1,8 @@
 //! The mean of forks' scores: of training samples, which all forks read, and of held-out ones, which one does.
 
+use mirrorwatch_stats::StatsError;
+use mirrorwatch_stats::shards::Neighbours;
+
 /// Mean of the scores that forks give to training samples, and what that mean would be for probe samples.
 ///
 /// A probe sample is read by the one fork that did not learn from it, and what one fork says has another distribution
@@ -37,7 +40,11 @@ impl ForkMean {
     }
 
     /// All scores together.
-    pub fn finish(self) -> Means {
+    ///
+    /// # Errors
+    ///
+    /// Scores that are no numbers.
+    pub fn finish(self) -> Result<Means, StatsError> {
         let count = self.forks.len().max(1) as f32;
         let samples = self.forks.first().map_or(0, |fork| fork.train.len());
         let mut train = vec![0.0; samples];
@@ -49,21 +56,22 @@ impl ForkMean {
         let mut probe = vec![0.0; self.probe];
         let mut probe_mean = vec![0.0; self.probe];
         for fork in &self.forks {
-            let order = ascending(&fork.train);
-            for &(sample, score) in &fork.held_out {
+            let scores: Vec<f32> = fork.held_out.iter().map(|(_, score)| *score).collect();
+            let alike = Neighbours::of(&scores, &fork.train, &train)?;
+            for (position, &(sample, score)) in fork.held_out.iter().enumerate() {
                 probe[sample] = score;
-                probe_mean[sample] = match nearest(&fork.train, &order, score) {
+                probe_mean[sample] = match alike.nearest(position) {
                     // The alike one's mean, but for what this fork itself says of the two.
-                    Some(alike) => train[alike] + (score - fork.train[alike]) / count,
+                    Some((alike, mean)) => mean + (score - alike) / count,
                     None => score,
                 };
             }
         }
-        Means {
+        Ok(Means {
             train,
             probe,
             probe_mean,
-        }
+        })
     }
 }
 
@@ -78,29 +86,6 @@ pub(crate) struct Means {
     pub probe_mean: Vec<f32>,
 }
 
-/// Positions of `scores` in ascending order.
-fn ascending(scores: &[f32]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..scores.len() as u32).collect();
-    order.sort_unstable_by(|&a, &b| scores[a as usize].total_cmp(&scores[b as usize]));
-    order
-}
-
-/// The position whose score is nearest to `score`.
-fn nearest(scores: &[f32], order: &[u32], score: f32) -> Option<usize> {
-    let above = order.partition_point(|&i| scores[i as usize] < score);
-    let candidates = [above.checked_sub(1), Some(above)];
-    candidates
-        .into_iter()
-        .flatten()
-        .filter_map(|place| order.get(place))
-        .map(|&i| i as usize)
-        .min_by(|&a, &b| {
-            (scores[a] - score)
-                .abs()
-                .total_cmp(&(scores[b] - score).abs())
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -111,7 +96,7 @@ mod tests {
     fn one_fork_keeps_its_scores() {
         let mut mean = ForkMean::new(2);
         mean.add(vec![0.0, 1.0, 2.0, 50.0], &[1, 0], vec![4.0, -1.0]);
-        let found = mean.finish();
+        let found = mean.finish().unwrap();
         assert_eq!(found.train, [0.0, 1.0, 2.0, 50.0]);
         assert_eq!(found.probe_mean, [-1.0, 4.0]);
         assert_eq!(found.probe, found.probe_mean);
@@ -123,7 +108,7 @@ mod tests {
         // What the first fork finds bad the second does not, and the other way round.
         mean.add(vec![0.0, 10.0, 0.5, 2.0], &[0, 2], vec![9.0, 100.0]);
         mean.add(vec![0.0, 0.0, 8.0, 2.0], &[1], vec![7.0]);
-        let found = mean.finish();
+        let found = mean.finish().unwrap();
         assert_eq!(found.train, [0.0, 5.0, 4.25, 2.0]);
         assert_eq!(found.probe, [9.0, 7.0, 100.0]);
         let probe = found.probe_mean;
@@ -135,10 +120,10 @@ mod tests {
 
     #[test]
     fn no_fork_and_no_sample_are_no_trouble() {
-        assert_eq!(ForkMean::new(0).finish(), Means::default());
+        assert_eq!(ForkMean::new(0).finish().unwrap(), Means::default());
         let mut mean = ForkMean::new(1);
         mean.add(Vec::new(), &[0], vec![3.0]);
-        assert_eq!(mean.finish().probe_mean, [3.0]);
+        assert_eq!(mean.finish().unwrap().probe_mean, [3.0]);
     }
 
     proptest! {
@@ -154,7 +139,7 @@ mod tests {
             let (before, after): (Vec<usize>, Vec<usize>) = ((0..n).collect(), (n..2 * n).collect());
             mean.add(first.clone(), &before, first.clone());
             mean.add(second.clone(), &after, second.clone());
-            let found = mean.finish();
+            let found = mean.finish().unwrap();
             let probe = found.probe_mean;
             for (i, &score) in found.train.iter().enumerate() {
                 // Equal readings may be told by each other's means; draws have none.
@@ -173,7 +158,7 @@ mod tests {
             let mut mean = ForkMean::new(2);
             mean.add(first, &[0, 1], vec![a, b]);
             mean.add(second, &[], vec![]);
-            let probe = mean.finish().probe_mean;
+            let probe = mean.finish().unwrap().probe_mean;
             prop_assert!((a <= b) == (probe[0] <= probe[1]));
         }
     }

@@ -96,7 +96,9 @@ impl Sums {
         }
         let probe_noise = confident::wrong_labels(&self.told, probe, classes)
             .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
-        let scores = self.scores.finish();
+        let scores = self.scores.finish().map_err(|error| {
+            InfluenceError::Outputs(format!("cannot compare what the forks say: {error}"))
+        })?;
         Ok(Estimate {
             estimator: self.estimator,
             held_out_null: self.score.held_out_null(),
