@@ -4,6 +4,7 @@
 
 mod data;
 mod forward;
+mod memory;
 mod methods;
 mod nets;
 mod pytorch;
@@ -18,11 +19,12 @@ use std::time::Instant;
 use clap::Args;
 use mirrorwatch_checkpoint::write_atomic;
 
+pub use memory::{Update, update};
 use pytorch::PyTorch;
 use report::{FORMAT, Report, Row, Section};
 
 /// The parts of the suite, in the order of its tables.
-const PARTS: [&Part; 3] = [&scan::PART, &forward::PART, &methods::PART];
+const PARTS: [&Part; 4] = [&scan::PART, &forward::PART, &methods::PART, &memory::PART];
 
 /// What to measure, and how often.
 #[derive(Args)]
