@@ -46,6 +46,7 @@ mod once;
 pub mod onset;
 mod options;
 mod pages;
+pub mod pending;
 mod queue;
 pub mod refusal;
 pub mod report;

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use clap::Args;
-use mirrorwatch_daemon::account::account;
+use mirrorwatch_daemon::account::account_of;
+use mirrorwatch_daemon::pending::Pending;
 use mirrorwatch_daemon::results::{self, Paths};
 use mirrorwatch_daemon::store::RunState;
 use mirrorwatch_daemon::summary::Summary;
@@ -69,30 +70,39 @@ fn taken(update: &Update) -> Result<Taken, String> {
     let labels = made_up::labels(update.samples);
     let estimators = [made_up::estimator()];
     let mut state = RunState::new("", &estimators, labels.train.len(), labels.probe.len());
+    if update.checkpoints > 1 {
+        // Memory that was never written to is not there yet.
+        let scan = made_up::scan(&labels, 0);
+        let pending = Pending::new(&state.evidence, &scan, &labels);
+        let pending = pending.map_err(|error| error.to_string())?;
+        let (losses, margins) = (scan.train_losses, scan.train_margins);
+        state.evidence.take(pending, losses, margins, 1);
+        state.evidence.note_flags(&vec![true; update.samples], 1);
+    }
     for epoch in 1..update.checkpoints as u64 {
-        // Of the past only the history takes memory.
         let p_values: Vec<f64> = (0..update.samples)
             .map(|i| (i % 1000 + 1) as f64 / 1000.0)
             .collect();
         state.evidence.note_history(&p_values, epoch, epoch);
     }
-    let scan = made_up::scan(&labels, update.checkpoints as u64);
+    let mut scan = made_up::scan(&labels, update.checkpoints as u64);
     let epoch = update.checkpoints as u64;
     let peak_before = peak::bytes()?;
 
+    // Everything below as the sidecar's worker does it.
     let start = Instant::now();
-    let mut evidence = state.evidence.clone();
-    evidence
-        .add(&scan, epoch, &labels)
-        .map_err(|error| error.to_string())?;
-    let account = account(&evidence, &labels, levels)?;
+    let evidence = &mut state.evidence;
+    let pending = Pending::new(evidence, &scan, &labels).map_err(|error| error.to_string())?;
+    scan.estimates.clear();
+    let account = account_of(&pending.channels, &labels, levels)?;
+    evidence.take(pending, scan.train_losses, scan.train_margins, epoch);
     evidence.note_flags(&account.flags, epoch);
     evidence.note_history(&account.p_values, epoch, epoch);
     let update_seconds = start.elapsed().as_secs_f64();
     let peak_update = peak::bytes()?;
 
     let start = Instant::now();
-    let suspects = results::suspects(&task, &labels, &evidence, &account);
+    let suspects = results::suspects(&task, &labels, evidence, &account);
     let paths = Paths::new(directory.path(), epoch, epoch);
     let summary = summary(account.suspects)?;
     results::write(&paths, &summary, &suspects, &evidence.history, None)
@@ -100,7 +110,6 @@ fn taken(update: &Update) -> Result<Taken, String> {
     let results_seconds = start.elapsed().as_secs_f64();
 
     let start = Instant::now();
-    state.evidence = evidence;
     state
         .save(&directory.path().join("state.bin"))
         .map_err(|error| error.to_string())?;
