@@ -11,6 +11,8 @@ mod bad_checkpoints;
 mod bad_data;
 mod bad_places;
 mod breakdown;
+#[cfg(target_os = "linux")]
+mod courtesy;
 mod dashboards_check;
 mod demo;
 mod demo_extras;

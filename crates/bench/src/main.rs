@@ -81,6 +81,14 @@ fn revision() -> String {
 }
 
 fn main() -> ExitCode {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments
+        .get(1)
+        .is_some_and(|argument| argument == "sidecar")
+    {
+        arguments.remove(1);
+        return speed::sidecar(arguments);
+    }
     let result = match Cli::parse().command {
         Command::Detection(options) => detection::run(&options),
         Command::Confirm(options) => second::run(&options),

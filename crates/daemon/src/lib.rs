@@ -30,6 +30,7 @@ mod checkpoints;
 mod cli;
 mod client;
 pub mod confirm;
+mod courtesy;
 mod daemon;
 mod digest;
 mod error;

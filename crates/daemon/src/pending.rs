@@ -170,7 +170,7 @@ impl Channel {
     /// A vote with share `weight` of all weight so far: Boyer and Moore's majority algorithm (*MJRTY*,
     /// 1981) with weights. It keeps one candidate a sample instead of one count a class, and finds every
     /// label that more than half of the weight speaks for.
-    fn vote(&mut self, suggested: &[u32], weight: f32) {
+    pub(crate) fn vote(&mut self, suggested: &[u32], weight: f32) {
         let candidates = self.suggested.iter_mut().zip(&mut self.lead);
         for ((candidate, lead), &vote) in candidates.zip(suggested) {
             // What was said before now is a smaller share of the whole.
