@@ -138,8 +138,11 @@ struct Trained<'a> {
 
 impl<'a> Trained<'a> {
     fn new(task: &'a Planted, epochs: usize, hook: &Hook) -> Result<Self, String> {
+        let mut training = Training::new(task, &defaults::<Planted>()?.device, 0);
+        // Before that there is nothing to publish: the first step makes the weights.
+        training.step()?;
         Ok(Self {
-            training: Training::new(task, &defaults::<Planted>()?.device, 0),
+            training,
             hook: hook.clone(),
             epochs,
             steps: task.training.labels.len() / BATCH,
