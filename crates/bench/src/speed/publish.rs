@@ -79,7 +79,11 @@ fn measure(suite: &Suite<'_>, kind: Kind, train: usize, found: &mut Found) -> Re
     }
     let of = |of: fn(&Took) -> f64| took.iter().map(of).collect::<Vec<f64>>();
     let figures = [
-        ("published to visible", "", of(|t| t.whole)),
+        (
+            "published to visible",
+            "from the manifest to the count on /metrics",
+            of(|t| t.whole),
+        ),
         (
             "the scan",
             "of it, as the sidecar measures it",

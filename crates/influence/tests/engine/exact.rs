@@ -252,7 +252,7 @@ fn lissa_over_all_samples_has_the_limit_of_conjugate_gradients() {
 #[test]
 fn lissa_over_minibatches_points_where_conjugate_gradients_do() {
     let _turn = turn();
-    let task = Toy::<Flat>::gaussian(60, 32, 5);
+    let task = Toy::<Smooth>::gaussian(60, 32, 5);
     let model = task.trained(2, 0.02, 5);
     let labels = Labels::read(&task).unwrap();
     let options = quiet();
