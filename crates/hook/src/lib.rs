@@ -105,8 +105,6 @@
 //! - A snapshot copies handles, not tensors: microseconds, whatever the size of the model. While it
 //!   waits it keeps the old tensors alive, so the hook can cost the memory of the model once for the
 //!   checkpoint being written and once for each waiting one, of which there are three at most.
-//! - On Linux the writer's thread is nicer than the training's: where every core has something to do, the training goes on
-//!   and the writer waits.
 //! - If the writer is busy, the newest step wins: a waiting step checkpoint is replaced. The end of an
 //!   epoch is only given up when two others are waiting behind it. Both are counted as dropped.
 //! - No random number is drawn, no parameter initialised, no BatchNorm statistic folded in; panics in

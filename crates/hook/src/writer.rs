@@ -17,18 +17,6 @@ use crate::stats::Counters;
 /// How often an idle writer looks whether somebody asks for a checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How much nicer than the training the writer is.
-#[cfg(target_os = "linux")]
-const NICER: i32 = 10;
-
-/// Lets the training come first where both want the same core. A writer of the same priority is given the core of the
-/// thread that wakes it, and the step that publishes takes milliseconds longer on a machine that is busy.
-fn step_back() {
-    // On Linux, each thread has a nice value of its own. If it cannot be changed, only time is lost.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(NICER);
-}
-
 /// What the training thread and the writer thread share.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -64,7 +52,6 @@ impl Writer {
         thread::Builder::new()
             .name("mirrorwatch-writer".to_string())
             .spawn(move || {
-                step_back();
                 run(&for_thread, publisher, &woken, &end, &requested);
             })
             .map_err(HookError::Spawn)?;
