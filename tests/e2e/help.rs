@@ -99,6 +99,7 @@ fn watch_explains_its_options() {
             "--alpha <ALPHA>",
             "--device <NAME>",
             "--threads <N>",
+            "--nice <N>",
             "--write-scores",
             "--log.format <FORMAT>",
         ],

@@ -12,6 +12,8 @@ mod bad_data;
 mod bad_places;
 mod breakdown;
 mod budget;
+#[cfg(target_os = "linux")]
+mod courtesy;
 mod dashboards_check;
 mod demo;
 mod demo_extras;

@@ -62,6 +62,9 @@ enum Command {
     Leaks(leaks::LeakBench),
     /// How long scans and everything around them take, as ratios measured side by side
     Speed(speed::Options),
+    /// Take one scan of made-up scores in, and tell what it took: a step of the part `memory` of `speed`
+    #[command(hide = true)]
+    Update(speed::Update),
     /// Turn scikit-learn's digits.csv.gz into the IDX files of the data set `tabular`
     #[command(hide = true)]
     Digits {
@@ -78,11 +81,20 @@ fn revision() -> String {
 }
 
 fn main() -> ExitCode {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments
+        .get(1)
+        .is_some_and(|argument| argument == "sidecar")
+    {
+        arguments.remove(1);
+        return speed::sidecar(arguments);
+    }
     let result = match Cli::parse().command {
         Command::Detection(options) => detection::run(&options),
         Command::Confirm(options) => second::run(&options),
         Command::Leaks(options) => leaks::run(&options),
         Command::Speed(options) => speed::run(&options),
+        Command::Update(options) => speed::update(&options),
         Command::Digits { csv, directory } => digits::convert(&csv, &directory),
     };
     match result {

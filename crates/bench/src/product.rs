@@ -27,6 +27,11 @@ pub fn defaults<T: Task>() -> Result<ScanConfig, String> {
     options.config::<T>().map_err(|error| error.to_string())
 }
 
+/// The levels that counts have by the sidecar's defaults.
+pub fn levels() -> Levels {
+    Defaults::parse_from(["defaults"]).scan.levels()
+}
+
 /// What a scan computes in the benchmark.
 pub struct Product {
     /// The product's own estimators, then the further ones.

@@ -5,7 +5,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,9 @@ use crate::CheckpointError;
 
 /// Age from which a temporary counts as abandoned where processes cannot be asked after.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
+
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 1 << 16;
 
 /// Writes a file so that every reader, at any time and after any crash, sees the old content or the
 /// new one and nothing in between.
@@ -44,13 +47,45 @@ const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), CheckpointError> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomic`] for content that is made while it is written, and never in memory as a whole.
+///
+/// # Arguments
+///
+/// * `path` - the file; its directory must exist.
+/// * `write` - writes the whole content; small writes are gathered.
+///
+/// # Errors
+///
+/// As [`write_atomic`], and what `write` fails with.
+///
+/// ```
+/// use mirrorwatch_checkpoint::write_atomic_with;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// let path = root.join("numbers.txt");
+/// write_atomic_with(&path, |file| (1..=3).try_for_each(|n| writeln!(file, "{n}")))?;
+/// assert_eq!(std::fs::read(&path)?, b"1\n2\n3\n");
+/// // What was there stays whatever fails.
+/// let failed = write_atomic_with(&path, |_| Err(std::io::Error::other("no more numbers")));
+/// assert!(failed.is_err_and(|error| error.to_string().contains("no more numbers")));
+/// assert_eq!(std::fs::read(&path)?, b"1\n2\n3\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_atomic_with(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), CheckpointError> {
     let path = path.as_ref();
     let Some(name) = path.file_name() else {
         return Err(CheckpointError::unsafe_path(path, "it names no file"));
     };
     let directory = parent(path);
     let temporary = directory.join(temporary_name(&name.to_string_lossy()));
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, write).and_then(|()| fs::rename(&temporary, path));
     if let Err(source) = written {
         // The first failure is the one to report; there may be nothing to remove.
         let _ = fs::remove_file(&temporary);
@@ -112,10 +147,13 @@ pub(crate) fn temporary_name(name: &str) -> String {
     format!(".{name}.{}-{n}.tmp", std::process::id())
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn write_synced(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut file = BufWriter::with_capacity(BUFFER, File::create_new(path)?);
+    write(&mut file)?;
+    file.into_inner()?.sync_all()
 }
 
 /// Creates a run's directory such that it lasts through a power cut.

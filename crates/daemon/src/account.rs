@@ -2,10 +2,11 @@
 
 use mirrorwatch_influence::{Estimator, Labels};
 use mirrorwatch_stats::noise_ratio::NoiseBound;
-use mirrorwatch_stats::{StatsError, conformal, fdr, local, noise_ratio};
+use mirrorwatch_stats::shards::Ruler;
+use mirrorwatch_stats::{StatsError, conformal, fdr, noise_ratio};
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Channel, Evidence};
 
 /// Where the null distribution came from; each has its own guarantee.
 ///
@@ -62,31 +63,24 @@ pub struct Levels {
     pub per_class: Option<usize>,
 }
 
-/// Samples with verified labels: their scores and labels.
+/// Samples by their scores and labels: those with verified labels, or those that are judged.
 #[derive(Debug, Clone, Default)]
 struct Known {
     scores: Vec<f32>,
+    /// Empty where one null serves all classes: nobody asks then.
     classes: Vec<usize>,
 }
 
 impl Known {
-    /// Conformal p-values of samples with these scores and given labels.
-    fn p_values(
-        &self,
-        scores: &[f32],
-        classes: &[usize],
-        levels: Levels,
-    ) -> Result<Vec<f64>, StatsError> {
-        match levels.per_class {
-            None => conformal::p_values(&self.scores, scores),
-            Some(minimum) => conformal::class_conditional_p_values(
-                &self.scores,
-                &self.classes,
-                scores,
-                classes,
-                minimum,
-            ),
-        }
+    /// Conformal p-values of `others`, each compared with those of its own given label.
+    fn p_values_by_class(&self, others: &Known, minimum: usize) -> Result<Vec<f64>, StatsError> {
+        conformal::class_conditional_p_values(
+            &self.scores,
+            &self.classes,
+            &others.scores,
+            &others.classes,
+            minimum,
+        )
     }
 
     /// The size of the largest null that any sample with these given labels is compared with.
@@ -230,18 +224,47 @@ impl Account {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<Account, String> {
-    let Some(channel) = evidence.channels.first() else {
+    account_of(&evidence.channels, labels, levels)
+}
+
+/// [`account`] by the first of these channels, which need not be of any evidence yet.
+///
+/// # Errors
+///
+/// As there.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::account::account_of;
+///
+/// let found = account_of(&evidence.channels, &labels, levels)?;
+/// assert_eq!(found.flags, account(&evidence, &labels, levels)?.flags);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn account_of(
+    channels: &[Channel],
+    labels: &Labels,
+    levels: Levels,
+) -> Result<Account, String> {
+    let Some(channel) = channels.first() else {
         return Err("no estimator is configured; name one with --estimator".to_string());
     };
     let null =
         choose_null(labels, channel.held_out_null).ok_or_else(|| no_null(&channel.estimator))?;
+    let by_class = levels.per_class.is_some();
     let pick = |samples: &[usize]| Known {
         scores: samples.iter().map(|&i| channel.train[i]).collect(),
-        classes: samples.iter().map(|&i| labels.train[i]).collect(),
+        classes: match by_class {
+            true => samples.iter().map(|&i| labels.train[i]).collect(),
+            false => Vec::new(),
+        },
     };
     let held_out = Known {
         scores: channel.probe.clone(),
-        classes: labels.probe.clone(),
+        classes: match by_class {
+            true => labels.probe.clone(),
+            false => Vec::new(),
+        },
     };
     let mut known = match null {
         Null::Trusted => pick(&labels.trusted),
@@ -267,11 +290,14 @@ pub fn account(evidence: &Evidence, labels: &Labels, levels: Levels) -> Result<A
         && known.is_reached_by(&held_out)
     {
         known.extend(&held_out);
+        // Never both at once: they are large.
+        let scored = std::mem::take(&mut account.scored);
+        drop(account);
         // The bound and the estimate stay with the trusted null, which is exact.
         account = count(
             Null::Pooled,
             &known,
-            account.scored,
+            scored,
             &judged,
             samples,
             &bound,
@@ -308,8 +334,11 @@ fn canaries_found(
     let Some(threshold) = threshold else {
         return Ok(0);
     };
-    let p = null.p_values(&canaries.scores, &canaries.classes, levels)?;
-    Ok(p.iter().filter(|&&p| p <= threshold).count())
+    let p = match levels.per_class {
+        None => conformal::p_values(&null.scores, &canaries.scores),
+        Some(minimum) => null.p_values_by_class(canaries, minimum),
+    };
+    Ok(p?.iter().filter(|&&p| p <= threshold).count())
 }
 
 /// A null needs to resolve this many times finer than the number of wrong labels there seem to be.
@@ -360,16 +389,28 @@ fn count(
     levels: Levels,
 ) -> Result<Account, StatsError> {
     let null_samples = known.scores.len();
-    let p = known.p_values(&judged.scores, &judged.classes, levels)?;
-    let selection = fdr::adaptive_benjamini_hochberg(&p, null_samples, levels.fdr)?;
-    let right = local::false_discovery_rates(&known.scores, &judged.scores, selection.clean_share)?;
+    let ruler = Ruler::new(&known.scores)?;
+    let cells = ruler.count(&judged.scores)?;
+    // The same for all samples of a cell, so that none has to keep them.
+    let p_of: Vec<f64> = (0..=null_samples).map(|cell| cells.p_value(cell)).collect();
+    let by_class = match levels.per_class {
+        None => None,
+        Some(minimum) => Some(known.p_values_by_class(judged, minimum)?),
+    };
+    let threshold = match &by_class {
+        None => cells.threshold(levels.fdr)?,
+        Some(p) => fdr::adaptive_threshold_of(p, null_samples, levels.fdr)?,
+    };
+    let right_of = cells.false_discovery_rates(threshold.clean_share)?;
     let mut p_values = vec![1.0; samples];
     let mut wrong_probability = vec![0.0; samples];
     let mut flags = vec![false; samples];
     for (position, &sample) in scored.iter().enumerate() {
-        p_values[sample] = p[position];
-        wrong_probability[sample] = (1.0 - right[position]) as f32;
-        flags[sample] = selection.selected[position];
+        let cell = ruler.cell(judged.scores[position]);
+        let p = by_class.as_ref().map_or(p_of[cell], |p| p[position]);
+        p_values[sample] = p;
+        wrong_probability[sample] = (1.0 - right_of[cell]) as f32;
+        flags[sample] = threshold.selects(p);
     }
     Ok(Account {
         null,
@@ -377,13 +418,13 @@ fn count(
         p_values,
         wrong_probability,
         flags,
-        suspects: selection.count,
-        expected_false: selection.expected_false,
+        suspects: threshold.count,
+        expected_false: threshold.expected_false,
         min_detectable: fdr::min_detectable(
             scored.len(),
             known.resolution(&judged.classes, levels),
             levels.fdr,
-            selection.clean_share,
+            threshold.clean_share,
         ),
         lower_bound: bound.ratio,
         estimate: bound.estimate,

@@ -9,13 +9,14 @@ use mirrorwatch_influence::Task;
 use tracing_subscriber::EnvFilter;
 
 use crate::confirm::{self, ConfirmArgs};
+use crate::courtesy;
 use crate::daemon;
 use crate::error::DaemonError;
 use crate::export::{self, ExportArgs};
 use crate::leaks::{self, LeakArgs};
 use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
-use crate::options::{LogFormat, WatchArgs};
+use crate::options::{LogFormat, ScanOptions, WatchArgs};
 use crate::report::{self as whole, ReportArgs};
 use crate::review::{self, ReviewArgs};
 use crate::status::{self, StatusArgs};
@@ -258,39 +259,38 @@ where
     };
     match cli.command {
         Command::Watch { task, watch } => {
-            if watch.log_format == LogFormat::Text {
-                live::start();
-            }
-            set_up_log(watch.log_format);
-            set_up_threads(watch.scan.threads);
+            set_up_process(&watch.scan, || {
+                if watch.log_format == LogFormat::Text {
+                    live::start();
+                }
+                set_up_log(watch.log_format);
+            });
             match build(task) {
                 Ok(task) => report(daemon::run(task, &watch)),
                 Err(error) => fail(&error),
             }
         }
-        Command::Scan { task, scan } => with_task(build, task, scan.scan.threads, |task| {
+        Command::Scan { task, scan } => with_task(build, task, &scan.scan, |task| {
             once::run(task, &scan).map(|()| true)
         }),
-        Command::Verify { task, verify } => with_task(build, task, verify.scan.threads, |task| {
-            verify::run(task, &verify)
-        }),
-        Command::Confirm { task, confirm } => {
-            with_task(build, task, confirm.scan.threads, |task| {
-                confirm::run(task, &confirm).map(|()| true)
-            })
+        Command::Verify { task, verify } => {
+            with_task(build, task, &verify.scan, |task| verify::run(task, &verify))
         }
-        Command::Report { task, report } => with_task(build, task, report.scan.threads, |task| {
+        Command::Confirm { task, confirm } => with_task(build, task, &confirm.scan, |task| {
+            confirm::run(task, &confirm).map(|()| true)
+        }),
+        Command::Report { task, report } => with_task(build, task, &report.scan, |task| {
             whole::run(task, &report).map(|()| true)
         }),
-        Command::Leaks { task, leaks } => with_task(build, task, leaks.scan.threads, |task| {
-            leaks::run(task, &leaks)
-        }),
-        Command::Export { task, export } => with_task(build, task, export.scan.threads, |task| {
+        Command::Leaks { task, leaks } => {
+            with_task(build, task, &leaks.scan, |task| leaks::run(task, &leaks))
+        }
+        Command::Export { task, export } => with_task(build, task, &export.scan, |task| {
             export::run(task, &export).map(|()| true)
         }),
-        Command::Review { task, review } => with_task(build, task, review.scan.threads, |task| {
-            review::run(task, &review)
-        }),
+        Command::Review { task, review } => {
+            with_task(build, task, &review.scan, |task| review::run(task, &review))
+        }
         Command::Status(args) => report(status::run(&args)),
         Command::Completions { shell } => {
             let name = whole.get_name().to_string();
@@ -305,11 +305,10 @@ where
 fn with_task<A, T, E: std::fmt::Display>(
     build: impl FnOnce(A) -> Result<T, E>,
     options: A,
-    threads: usize,
+    scan: &ScanOptions,
     act: impl FnOnce(&T) -> Result<bool, DaemonError>,
 ) -> ExitCode {
-    set_up_log(LogFormat::Text);
-    set_up_threads(threads);
+    set_up_process(scan, || set_up_log(LogFormat::Text));
     match build(options) {
         Ok(task) => report(act(&task)),
         Err(error) => fail(&error),
@@ -360,11 +359,17 @@ fn set_up_log(format: LogFormat) {
     };
 }
 
-fn set_up_threads(threads: usize) {
-    if threads > 0 {
+/// Priority and threads. The priority comes before everything that starts threads, and is told of when there is a log.
+fn set_up_process(scan: &ScanOptions, log: impl FnOnce()) {
+    let lowered = courtesy::lower(scan.nice);
+    log();
+    if let Err(error) = lowered {
+        tracing::warn!("{error}");
+    }
+    if scan.threads > 0 {
         // Fails only when the pool exists already, and then it is the application's choice.
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
+            .num_threads(scan.threads)
             .build_global();
     }
 }

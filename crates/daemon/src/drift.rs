@@ -17,23 +17,22 @@ const GROUPS: usize = 50;
 
 impl Drift {
     /// By samples `typical`, which have both evidence and a score.
-    pub fn fitted(evidence: &[f32], scores: &[f32], typical: &[usize]) -> Self {
+    pub fn fitted(evidence: &[f32], typical: &[usize], score: impl Fn(usize) -> f32) -> Self {
         let mut order = typical.to_vec();
         order.sort_unstable_by(|&a, &b| evidence[a].total_cmp(&evidence[b]));
         let count = (order.len() / GROUP).clamp(1, GROUPS);
         let mut groups = Vec::with_capacity(count);
         for group in 0..count {
             let members = &order[group * order.len() / count..(group + 1) * order.len() / count];
-            let median_of = |values: &[f32]| median(members.iter().map(|&i| values[i]).collect());
-            if let (Some(before), Some(now)) = (median_of(evidence), median_of(scores)) {
-                groups.push((before, now));
-            }
+            let before = median(members.iter().map(|&i| evidence[i]).collect());
+            let now = median(members.iter().map(|&i| score(i)).collect());
+            groups.extend(before.zip(now));
         }
         Self { groups }
     }
 
     /// The score that goes with this evidence. Beyond the groups, scores are as far from the last one as evidence is.
-    fn at(&self, evidence: f32) -> f32 {
+    pub fn at(&self, evidence: f32) -> f32 {
         let above = self
             .groups
             .partition_point(|(before, _)| *before < evidence);
@@ -45,16 +44,6 @@ impl Drift {
             }
             (Some((x, y)), None) | (None, Some((x, y))) => y + (evidence - x),
             (None, None) => evidence,
-        }
-    }
-
-    /// Gives scores to those who have none: all but `read`, which is in ascending order.
-    pub fn fill(&self, scores: &mut [f32], evidence: &[f32], read: &[usize]) {
-        let mut read = read.iter().peekable();
-        for (sample, score) in scores.iter_mut().enumerate() {
-            if read.next_if(|&&next| next == sample).is_none() {
-                *score = self.at(evidence[sample]);
-            }
         }
     }
 }
@@ -73,36 +62,30 @@ mod tests {
     fn unread_samples_go_the_way_of_those_like_them() {
         // Twice the evidence and one more, at this checkpoint.
         let evidence: Vec<f32> = (0..1000).map(|i| i as f32 / 100.0).collect();
-        let mut scores: Vec<f32> = evidence.iter().map(|e| 2.0 * e + 1.0).collect();
-        let wanted = scores.clone();
+        let score = |i: usize| 2.0 * evidence[i] + 1.0;
         let typical: Vec<usize> = (0..1000).step_by(3).collect();
-        let drift = Drift::fitted(&evidence, &scores, &typical);
-        // The read ones stay what they are, whatever that is.
-        scores[3] = -7.0;
-        scores[500] = f32::NAN;
-        drift.fill(&mut scores, &evidence, &[3]);
-        assert_eq!(scores[3], -7.0);
+        let drift = Drift::fitted(&evidence, &typical, score);
         for sample in 100..900 {
-            let off = (scores[sample] - wanted[sample]).abs();
+            let off = (drift.at(evidence[sample]) - score(sample)).abs();
             assert!(off < 0.02, "{sample}: {off}");
         }
         // Beyond the first and the last group by the difference in evidence, in whatever scale.
-        assert!(scores[0] < scores[99] && scores[999] > scores[900]);
+        assert!(drift.at(0.0) < drift.at(0.99) && drift.at(9.99) > drift.at(9.0));
     }
 
     #[test]
     fn few_samples_make_one_group_and_none_no_drift() {
-        let drift = Drift::fitted(&[0.0, 1.0, 5.0], &[3.0, 4.0, 9.0], &[0, 1, 2]);
+        let scores = [3.0, 4.0, 9.0];
+        let drift = Drift::fitted(&[0.0, 1.0, 5.0], &[0, 1, 2], |i| scores[i]);
         assert_eq!(drift.groups, [(1.0, 4.0)]);
         assert_eq!((drift.at(1.0), drift.at(2.5)), (4.0, 5.5));
-        assert_eq!(Drift::fitted(&[], &[], &[]).at(2.5), 2.5);
+        assert_eq!(Drift::fitted(&[], &[], |_| 0.0).at(2.5), 2.5);
     }
 
     #[test]
     fn equal_evidence_is_no_trouble() {
-        let (evidence, scores) = (vec![1.0; 100], vec![2.0; 100]);
         let typical: Vec<usize> = (0..100).collect();
-        let drift = Drift::fitted(&evidence, &scores, &typical);
+        let drift = Drift::fitted(&[1.0; 100], &typical, |_| 2.0);
         assert_eq!(drift.at(1.0), 2.0);
         assert_eq!(drift.at(1.5), 2.5);
     }

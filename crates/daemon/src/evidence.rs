@@ -1,12 +1,12 @@
 //! Evidence: what the checkpoints of a run have said of every sample so far.
 
-use mirrorwatch_influence::{Estimate, Estimator, Labels, Scan};
+use mirrorwatch_influence::{Estimator, Labels, Scan};
 use mirrorwatch_stats::StatsError;
-use mirrorwatch_stats::moments::{compressed, robust_location_scale};
 
-use crate::drift::Drift;
 use crate::history::History;
 use crate::part::Part;
+use crate::pending::Pending;
+pub use crate::pending::weight;
 
 /// Evidence of one estimator: the weighted running mean of its standardised scores.
 ///
@@ -129,7 +129,7 @@ impl Evidence {
     ///
     /// # Errors
     ///
-    /// Scores that cannot be standardised.
+    /// Scores that cannot be standardised; the evidence stays as it was.
     ///
     /// ```
     #[doc = include_str!("example_run.txt")]
@@ -145,7 +145,8 @@ impl Evidence {
     /// As [`Evidence::add`], of a scan that read a part of the samples; none where it read all.
     ///
     /// The others are taken to have gone the way of those that are typical and had the same evidence. Without that,
-    /// samples that were read by different checkpoints could not be compared: no two checkpoints use one scale.
+    /// samples that were read by different checkpoints could not be compared: no two checkpoints use one scale. Their
+    /// losses and margins are those of the last time they were read.
     ///
     /// # Errors
     ///
@@ -167,44 +168,48 @@ impl Evidence {
         labels: &Labels,
         part: Option<&Part>,
     ) -> Result<(), StatsError> {
-        let labelled = labels.labelled();
-        let typical = part.map_or(&labelled, |part| &part.typical);
-        let fitted = fitted(typical.iter().map(|&sample| &scan.train_margins[sample]));
-        let says = says(scan, fitted, typical.len());
-        let (weight, vote_weight) = (says.powi(DECIDED), says.powi(VOTE_DECIDED));
-        self.checkpoints += 1;
-        self.weight += weight;
-        self.vote_weight += vote_weight;
-        let share = (weight / self.weight) as f32;
-        let vote_share = (vote_weight / self.vote_weight) as f32;
-        for (channel, estimate) in self.channels.iter_mut().zip(&scan.estimates) {
-            channel.add(estimate, &labelled, part, share)?;
-            if labels.has_classes() {
-                let read = part.map(|part| &part.train[..]);
-                channel.vote(&estimate.suggested, read, vote_share);
-            }
-        }
-        let epoch = epoch_u32(epoch);
-        let mut read = |sample: usize| {
-            self.last_loss[sample] = scan.train_losses[sample];
-            self.last_margin[sample] = scan.train_margins[sample];
-            if scan.train_margins[sample] > 0.0 {
-                let first = &mut self.fitted_epoch[sample];
-                *first = (*first).min(epoch);
-            }
-        };
-        match part {
-            None => (0..scan.train_losses.len()).for_each(&mut read),
-            Some(part) => part.train.iter().copied().for_each(&mut read),
-        }
-        // What was not read is taken to be as it was when it was.
-        let weight = 1.0 / self.checkpoints as f32;
-        blend(&mut self.mean_loss, &self.last_loss, weight);
-        blend(&mut self.mean_margin, &self.last_margin, weight);
+        let pending = Pending::of_part(self, scan, labels, part)?;
+        let (mut losses, mut margins) = (scan.train_losses.clone(), scan.train_margins.clone());
         if let Some(part) = part {
-            self.turned = part.turned;
+            part.carry_over(&mut losses, &self.last_loss);
+            part.carry_over(&mut margins, &self.last_margin);
         }
+        self.take(pending, losses, margins, epoch);
         Ok(())
+    }
+
+    /// Takes in a scan of a checkpoint at `epoch` of which `pending` was made, with the losses and margins that it found.
+    ///
+    /// Nothing can fail any more: whatever is to be known of the new scores before they replace the old ones is asked of
+    /// `pending`. So a run's evidence, which is large, never has to be copied.
+    ///
+    /// ```
+    #[doc = include_str!("example_run.txt")]
+    /// use mirrorwatch_daemon::pending::Pending;
+    ///
+    /// let mut added = evidence.clone();
+    /// added.add(&scan, 4, &labels)?;
+    /// let pending = Pending::new(&evidence, &scan, &labels)?;
+    /// evidence.take(pending, scan.train_losses, scan.train_margins, 4);
+    /// assert_eq!(evidence, added);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take(&mut self, pending: Pending, losses: Vec<f32>, margins: Vec<f32>, epoch: u64) {
+        self.checkpoints = pending.checkpoints;
+        self.weight = pending.weight;
+        self.vote_weight = pending.vote_weight;
+        self.turned = pending.turned;
+        self.channels = pending.channels;
+        let weight = 1.0 / self.checkpoints as f32;
+        blend(&mut self.mean_loss, &losses, weight);
+        blend(&mut self.mean_margin, &margins, weight);
+        for (first, margin) in self.fitted_epoch.iter_mut().zip(&margins) {
+            if *margin > 0.0 {
+                *first = (*first).min(epoch_u32(epoch));
+            }
+        }
+        self.last_loss = losses;
+        self.last_margin = margins;
     }
 
     /// Notes the p-values at the checkpoint of `epoch` and `step` that was just added.
@@ -235,135 +240,6 @@ impl Evidence {
         for (sample, _) in flags.iter().enumerate().filter(|(_, flagged)| **flagged) {
             self.flagged_count[sample] += 1;
             self.flagged_epoch[sample] = self.flagged_epoch[sample].min(epoch_u32(epoch));
-        }
-    }
-}
-
-/// How decidedly checkpoints that have more to say are preferred.
-///
-/// Chosen, with the share of labels not fitted as it is instead of beside that of the probe (see [`says`]), on five runs (frozen CIFAR-10 features with 5, 10 and 40 % noise, a Fashion-MNIST MLP with 10 and
-/// 20 %) among 3, 4, 6, 8, 12 and 20, then confirmed on a sixth (BANKING77). At the end of a memorising
-/// run the held-out null finds, of the wrong labels of these runs, .41, .48, .77, .91 and .19 with 3,
-/// and .58, .58, .84, .92 and .59 with 8; before memorising sets in they hardly differ. With 20 a single
-/// checkpoint decides, and what the others would average out comes back.
-const DECIDED: i32 = 8;
-
-/// The same for the votes on the suggested label, which no null has to match: they gain more by many voters.
-///
-/// Of the suggested labels of true suspects at the end of a memorising run (20 % noise; BANKING77, frozen
-/// CIFAR-10 features, a Fashion-MNIST CNN), .849, .873 and .871 are right with 8, .859, .872 and .872 with 4, .861,
-/// .874 and .876 with 2, and .854, .861 and .882 with equal votes.
-const VOTE_DECIDED: i32 = 2;
-
-/// The least that a checkpoint is taken to say: a model that knows nothing or has memorised
-/// everything still counts, for it may be all there is.
-const LEAST: f64 = 1e-3;
-
-/// The weight of a checkpoint in the running mean: the eighth power of what it has to say, which is what the
-/// model knows (probe accuracy above chance, squared) times what it has not memorised (share of training
-/// labels not fitted, over that of the probe).
-///
-/// A plain mean would let the many checkpoints of a long memorised phase drown the few that could tell
-/// wrong labels from right ones. The weight depends on the training set as a whole and on the probe,
-/// never on a single sample, so that it leaves trusted and other clean samples exchangeable.
-///
-/// `samples` is the number of training samples that have a label.
-///
-/// ```
-#[doc = include_str!("example_run.txt")]
-/// use mirrorwatch_daemon::evidence::weight;
-///
-/// // A model that knows nothing hardly counts.
-/// let ignorant = Scan { probe_accuracy: 0.5, ..scan.clone() };
-/// assert!(weight(&ignorant, 200) < 1e-6 * weight(&scan, 200));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn weight(scan: &Scan, samples: usize) -> f64 {
-    says(scan, fitted(scan.train_margins.iter()), samples).powi(DECIDED)
-}
-
-/// How many of these margins are those of fitted samples.
-fn fitted<'a>(margins: impl Iterator<Item = &'a f32>) -> usize {
-    margins.filter(|margin| **margin > 0.0).count()
-}
-
-/// How much a checkpoint has to say, above 0.
-///
-/// A model that does not memorise leaves about as many training labels unfitted as probe labels, and the
-/// wrong ones on top. Next to the probe's share, what is left unfitted tells memorising from learning;
-/// by itself it falls with both, so that on data that is easily learnt the first, ignorant checkpoint
-/// would decide everything. Average precision at the end of training, by itself and beside the probe's: digits
-/// with 1 % wrong labels .943 and .927 against .995 and .961, 5 % .985 and .955 against .996 and .980; on the six
-/// runs that the power was chosen on, the two differ by .002 at most.
-///
-/// `fitted` of `samples` training samples are.
-fn says(scan: &Scan, fitted: usize, samples: usize) -> f64 {
-    // A probe of a single class leaves nothing to know above chance.
-    let above = 1.0 - scan.chance;
-    let knowledge = if above > 0.0 {
-        ((scan.probe_accuracy - scan.chance) / above).max(0.0)
-    } else {
-        0.0
-    };
-    let open = 1.0 - fitted as f64 / samples.max(1) as f64;
-    // One more error than there is: a probe without any is no proof that there are none.
-    let open_in_probe = 1.0 - scan.probe_fitted + 1.0 / scan.probe_losses.len().max(1) as f64;
-    (knowledge * knowledge * open / open_in_probe).max(LEAST)
-}
-
-impl Channel {
-    fn add(
-        &mut self,
-        estimate: &Estimate,
-        labelled: &[usize],
-        part: Option<&Part>,
-        share: f32,
-    ) -> Result<(), StatsError> {
-        self.held_out_null = estimate.held_out_null;
-        let typical = part.map_or(labelled, |part| &part.typical);
-        let (location, scale) = if typical.len() == estimate.train.len() {
-            robust_location_scale(&estimate.train)?
-        } else {
-            let scores: Vec<f32> = typical.iter().map(|&i| estimate.train[i]).collect();
-            robust_location_scale(&scores)?
-        };
-        let standardise = |scores: &[f32]| compressed(scores, location, scale);
-        let mut train = standardise(&estimate.train);
-        let mut probe = standardise(&estimate.probe);
-        let mut probe_mean = standardise(&estimate.probe_mean);
-        if let Some(part) = part {
-            let drift = Drift::fitted(&self.train, &train, &part.typical);
-            drift.fill(&mut train, &self.train, &part.train);
-            drift.fill(&mut probe, &self.probe, &part.probe);
-            drift.fill(&mut probe_mean, &self.probe_mean, &part.probe);
-        }
-        blend(&mut self.train, &train, share);
-        blend(&mut self.probe, &probe, share);
-        blend(&mut self.probe_mean, &probe_mean, share);
-        Ok(())
-    }
-
-    /// A vote with share `weight` of all weight so far: Boyer and Moore's majority algorithm (*MJRTY*,
-    /// 1981) with weights. It keeps one candidate a sample instead of one count a class, and finds every
-    /// label that more than half of the weight speaks for. `read` has the samples that vote; none where all do.
-    fn vote(&mut self, suggested: &[u32], read: Option<&[usize]>, weight: f32) {
-        let mut vote = |sample: usize| {
-            let (candidate, lead) = (&mut self.suggested[sample], &mut self.lead[sample]);
-            let vote = suggested[sample];
-            // What was said before now is a smaller share of the whole.
-            *lead *= 1.0 - weight;
-            if *candidate == vote {
-                *lead += weight;
-            } else if weight > *lead {
-                *candidate = vote;
-                *lead = weight - *lead;
-            } else {
-                *lead -= weight;
-            }
-        };
-        match read {
-            None => (0..suggested.len()).for_each(vote),
-            Some(read) => read.iter().copied().for_each(&mut vote),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! At most [`MOST`] checkpoints are kept. When another one comes, every other is dropped, and the first
 //! and the newest stay: the past gets coarser the further back it lies. A million samples take 64 MB.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -181,7 +181,11 @@ fn p_code(p: f64) -> u8 {
 }
 
 fn p_value(code: u8) -> f64 {
-    three_digits(10f64.powf(-f64::from(code) / P_STEPS))
+    // Many are told for each suspect, and there are only so many of them.
+    static ALL: LazyLock<[f64; 256]> = LazyLock::new(|| {
+        std::array::from_fn(|code| three_digits(10f64.powf(-(code as f64) / P_STEPS)))
+    });
+    ALL[usize::from(code)]
 }
 
 /// 0 for what is too small, else 1 to 127.
@@ -192,10 +196,13 @@ fn loss_code(loss: f32, fitted: bool) -> u8 {
 }
 
 fn loss_value(code: u8) -> f64 {
-    if code == 0 {
-        return 0.0;
-    }
-    three_digits(LEAST_LOSS * 10f64.powf((f64::from(code) - 1.0) / LOSS_STEPS))
+    static ALL: LazyLock<[f64; 256]> = LazyLock::new(|| {
+        std::array::from_fn(|code| match code {
+            0 => 0.0,
+            _ => three_digits(LEAST_LOSS * 10f64.powf((code as f64 - 1.0) / LOSS_STEPS)),
+        })
+    });
+    ALL[usize::from(code)]
 }
 
 /// More digits than are known would only make files longer.

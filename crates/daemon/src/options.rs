@@ -10,6 +10,7 @@ use mirrorwatch_influence::{Estimator, Labels, ScanConfig, Task, rehearse, score
 use crate::account::{Levels, no_null};
 use crate::backend;
 use crate::budget::Budget;
+use crate::courtesy;
 use crate::error::DaemonError;
 use crate::metrics::Limits;
 
@@ -60,6 +61,12 @@ pub struct ScanOptions {
     /// Threads to compute with; 0 = one per core. libtorch has its own: set OMP_NUM_THREADS for it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
+
+    /// Nice value to compute at, so that the training beside it comes first; 0 = as started
+    ///
+    /// A process that is nicer already stays so. Where there is nothing else to compute, nothing gets slower.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i32).range(0..=i64::from(courtesy::MOST)))]
+    pub nice: i32,
 }
 
 impl ScanOptions {

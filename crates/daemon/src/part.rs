@@ -10,7 +10,7 @@
 //! samples whose labels are right so remain exchangeable. What is read less often is known less well, in the null as
 //! elsewhere, and bounds fall and suspects become fewer by themselves.
 
-use mirrorwatch_influence::Labels;
+use mirrorwatch_influence::{Labels, Scan};
 
 use crate::evidence::Evidence;
 
@@ -64,6 +64,24 @@ impl Part {
             unlabelled,
             ..labels.clone()
         }
+    }
+}
+
+impl Part {
+    /// Gives those who were not read the values that they had when they were.
+    pub(crate) fn carry_over(&self, values: &mut [f32], before: &[f32]) {
+        let mut read = self.train.iter().peekable();
+        for (sample, value) in values.iter_mut().enumerate() {
+            if read.next_if(|&&next| next == sample).is_none() {
+                *value = before[sample];
+            }
+        }
+    }
+
+    /// Gives a scan of this part losses and margins of all samples.
+    pub(crate) fn complete(&self, scan: &mut Scan, evidence: &Evidence) {
+        self.carry_over(&mut scan.train_losses, &evidence.last_loss);
+        self.carry_over(&mut scan.train_margins, &evidence.last_margin);
     }
 }
 

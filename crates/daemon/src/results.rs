@@ -1,8 +1,9 @@
 //! Per-scan results on disk: a summary as JSON, the suspects as CSV and JSON lines.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use mirrorwatch_checkpoint::write_atomic;
+use mirrorwatch_checkpoint::{write_atomic, write_atomic_with};
 use mirrorwatch_influence::{Labels, Task};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,14 @@ pub struct SuspectLine {
     pub history: Vec<Point>,
 }
 
+/// [`SuspectLine`] of a suspect that stays where it is.
+#[derive(Serialize)]
+struct LineOf<'a> {
+    #[serde(flatten)]
+    suspect: &'a Suspect,
+    history: Vec<Point>,
+}
+
 /// What every sample scored, for those who want to look closer (`--write-scores`).
 ///
 /// ```
@@ -135,14 +144,44 @@ pub fn suspects<T: Task>(
     evidence: &Evidence,
     account: &Account,
 ) -> Vec<Suspect> {
+    listed(named(task, account), labels, evidence, account)
+}
+
+/// What a task says of a suspect.
+pub(crate) struct Named {
+    index: usize,
+    id: String,
+    source: Option<String>,
+}
+
+/// What the task says of the suspects, in the order of the training set.
+pub(crate) fn named<T: Task>(task: &T, account: &Account) -> Vec<Named> {
+    let mut named = Vec::with_capacity(account.suspects);
+    for (index, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
+        named.push(Named {
+            index,
+            id: task.id(index),
+            source: task.source(index),
+        });
+    }
+    named
+}
+
+/// [`suspects`] of which the task was asked before.
+pub(crate) fn listed(
+    named: Vec<Named>,
+    labels: &Labels,
+    evidence: &Evidence,
+    account: &Account,
+) -> Vec<Suspect> {
     let Some(channel) = evidence.channels.first() else {
         return Vec::new();
     };
     let known = |epoch: u32| (epoch != NEVER).then_some(epoch);
-    let mut suspects = Vec::with_capacity(account.suspects);
-    for (index, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
+    let mut suspects = Vec::with_capacity(named.len());
+    for Named { index, id, source } in named {
         suspects.push(Suspect {
-            id: task.id(index),
+            id,
             index,
             given: labels.train[index],
             suggested: channel.suggested[index],
@@ -152,10 +191,11 @@ pub fn suspects<T: Task>(
             flagged_checkpoints: evidence.flagged_count[index],
             first_flagged_epoch: known(evidence.flagged_epoch[index]),
             fitted_epoch: known(evidence.fitted_epoch[index]),
-            source: task.source(index),
+            source,
         });
     }
-    suspects.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
+    // No two have the same index, so that the order is the same as of a stable sort.
+    suspects.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.index.cmp(&b.index)));
     suspects
 }
 
@@ -261,18 +301,19 @@ pub fn write(
         message: error.to_string(),
     })?;
     write_suspects(&paths.suspects_csv(), suspects)?;
-    let mut lines = Vec::new();
-    for suspect in suspects {
-        let line = SuspectLine {
-            suspect: suspect.clone(),
-            history: history.of(suspect.index),
-        };
-        lines.extend(json_bytes(&line, &paths.suspects_jsonl())?);
-        lines.push(b'\n');
-    }
-    write_atomic(paths.suspects_jsonl(), &lines)?;
+    write_atomic_with(paths.suspects_jsonl(), |file| {
+        for suspect in suspects {
+            let line = LineOf {
+                suspect,
+                history: history.of(suspect.index),
+            };
+            serde_json::to_writer(&mut *file, &line)?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    })?;
     if let Some(scores) = scores {
-        write_atomic(paths.scores_csv(), &csv_bytes(scores, &paths.scores_csv())?)?;
+        write_csv(&paths.scores_csv(), scores)?;
     }
     write_atomic(paths.summary(), &json_bytes(summary, &paths.summary())?)?;
     Ok(())
@@ -295,7 +336,7 @@ pub fn write(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn write_suspects(path: &Path, suspects: &[Suspect]) -> Result<(), DaemonError> {
-    Ok(write_atomic(path, &csv_bytes(suspects, path)?)?)
+    write_csv(path, suspects)
 }
 
 /// Reads the suspects of a scan back, in their order.
@@ -383,6 +424,24 @@ pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<Sa
         });
     }
     scores
+}
+
+/// Writes rows to a CSV file as they are made: all of them in memory once more would be much.
+fn write_csv<R: Serialize + Default>(path: &Path, rows: &[R]) -> Result<(), DaemonError> {
+    if rows.is_empty() {
+        return Ok(write_atomic(path, &csv_bytes(rows, path)?)?);
+    }
+    Ok(write_atomic_with(path, |file| {
+        let mut writer = csv::Writer::from_writer(file);
+        for row in rows {
+            writer.serialize(row).map_err(|e| match e.into_kind() {
+                // It may be a full disk, which has a name of its own.
+                csv::ErrorKind::Io(error) => error,
+                other => io::Error::other(format!("{other:?}")),
+            })?;
+        }
+        writer.flush()
+    })?)
 }
 
 pub(crate) fn csv_bytes<R: Serialize + Default>(

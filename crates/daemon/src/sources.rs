@@ -48,6 +48,10 @@ impl Sources {
             });
             sources.of.push(number);
         }
+        if sources.names.is_empty() {
+            // As large as any of the evidence, and says nothing.
+            sources.of = Vec::new();
+        }
         sources
     }
 

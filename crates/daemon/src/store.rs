@@ -3,9 +3,10 @@
 //! Layout: the magic, the length of a JSON header, the header, the evidence arrays (little-endian),
 //! and a SHA-256 of all that. A file that does not verify is set aside, never overwritten.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use mirrorwatch_checkpoint::{Key, write_atomic};
+use mirrorwatch_checkpoint::{Key, write_atomic_with};
 use mirrorwatch_influence::{Estimator, Memory};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -18,6 +19,8 @@ use crate::summary::Summary;
 /// Version of the layout.
 const VERSION: u32 = 6;
 const MAGIC: &[u8; 8] = b"MWSTATE6";
+/// Values that are written at once.
+const BLOCK: usize = 1 << 13;
 
 /// What became of a checkpoint.
 ///
@@ -177,12 +180,13 @@ impl RunState {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn save(&self, path: &Path) -> Result<(), DaemonError> {
-        let bytes = self.to_bytes().map_err(|error| DaemonError::State {
+        let header = self.header().map_err(|error| DaemonError::State {
             path: path.to_path_buf(),
             message: error.to_string(),
         })?;
-        write_atomic(path, &bytes)?;
-        Ok(())
+        Ok(write_atomic_with(path, |file| {
+            self.write(&header, &mut Digesting::new(file))
+        })?)
     }
 
     /// Reads the state at `path`; `None` when there is none.
@@ -227,7 +231,14 @@ impl RunState {
         }
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+    #[cfg(test)]
+    fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.write(&self.header()?, &mut Digesting::new(&mut bytes))?;
+        Ok(bytes)
+    }
+
+    fn header(&self) -> Result<Vec<u8>, serde_json::Error> {
         let evidence = &self.evidence;
         let mut channels = Vec::new();
         for channel in &evidence.channels {
@@ -238,7 +249,7 @@ impl RunState {
             });
         }
         let columns = evidence.history.columns();
-        let header = serde_json::to_vec(&Header {
+        serde_json::to_vec(&Header {
             version: VERSION,
             fingerprint: self.fingerprint.clone(),
             checkpoints: evidence.checkpoints,
@@ -251,16 +262,21 @@ impl RunState {
             history: columns.iter().map(|c| (c.epoch, c.step)).collect(),
             ledger: self.ledger.clone(),
             summaries: self.summaries.clone(),
-        })?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(&header);
+        })
+    }
+
+    /// The whole file, piece by piece: it is as large as the evidence.
+    fn write(&self, header: &[u8], file: &mut Digesting<'_>) -> io::Result<()> {
+        let evidence = &self.evidence;
+        file.write_all(MAGIC)?;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header)?;
         for channel in &evidence.channels {
-            put_f32(&mut bytes, &channel.train);
-            put_f32(&mut bytes, &channel.probe);
-            put_f32(&mut bytes, &channel.probe_mean);
-            put_u32(&mut bytes, &channel.suggested);
-            put_f32(&mut bytes, &channel.lead);
+            file.put(&channel.train, f32::to_le_bytes)?;
+            file.put(&channel.probe, f32::to_le_bytes)?;
+            file.put(&channel.probe_mean, f32::to_le_bytes)?;
+            file.put(&channel.suggested, u32::to_le_bytes)?;
+            file.put(&channel.lead, f32::to_le_bytes)?;
         }
         for values in [
             &evidence.mean_loss,
@@ -268,22 +284,20 @@ impl RunState {
             &evidence.last_margin,
             &evidence.last_loss,
         ] {
-            put_f32(&mut bytes, values);
+            file.put(values, f32::to_le_bytes)?;
         }
         for values in [
             &evidence.fitted_epoch,
             &evidence.flagged_epoch,
             &evidence.flagged_count,
         ] {
-            put_u32(&mut bytes, values);
+            file.put(values, u32::to_le_bytes)?;
         }
-        for column in columns {
-            bytes.extend(&column.p_values);
-            bytes.extend(&column.losses);
+        for column in evidence.history.columns() {
+            file.write_all(&column.p_values)?;
+            file.write_all(&column.losses)?;
         }
-        let digest = Sha256::digest(&bytes);
-        bytes.extend(digest.as_slice());
-        Ok(bytes)
+        file.finish()
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
@@ -370,15 +384,40 @@ pub fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
     Ok(path.to_path_buf())
 }
 
-fn put_f32(bytes: &mut Vec<u8>, values: &[f32]) {
-    for value in values {
-        bytes.extend(value.to_le_bytes());
-    }
+/// A file that ends with the digest of what was written to it.
+struct Digesting<'a> {
+    file: &'a mut dyn Write,
+    digest: Sha256,
 }
 
-fn put_u32(bytes: &mut Vec<u8>, values: &[u32]) {
-    for value in values {
-        bytes.extend(value.to_le_bytes());
+impl<'a> Digesting<'a> {
+    fn new(file: &'a mut dyn Write) -> Self {
+        Self {
+            file,
+            digest: Sha256::new(),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.digest.update(bytes);
+        self.file.write_all(bytes)
+    }
+
+    fn put<V: Copy>(&mut self, values: &[V], bytes: impl Fn(V) -> [u8; 4]) -> io::Result<()> {
+        let mut block = Vec::with_capacity(4 * BLOCK);
+        for values in values.chunks(BLOCK) {
+            block.clear();
+            for &value in values {
+                block.extend(bytes(value));
+            }
+            self.write_all(&block)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let digest = self.digest.finalize_reset();
+        self.file.write_all(digest.as_slice())
     }
 }
 

@@ -11,10 +11,9 @@ use mirrorwatch_influence::{
     Labels, Memory, Scan, ScanConfig, SweepOptions, Task, model, panic_text, scan_next, work,
 };
 
-use crate::account::{Account, Levels, account};
+use crate::account::{Account, Levels, account_of};
 use crate::budget::{Budget, Cost, Plan};
 use crate::error::DaemonError;
-use crate::evidence::Evidence;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
 use crate::leaks::{self, LeakRecord};
@@ -22,6 +21,7 @@ use crate::live;
 use crate::metrics::Metrics;
 use crate::onset::{self, Moment};
 use crate::part::{self, Part};
+use crate::pending::Pending;
 use crate::queue::Queue;
 use crate::refusal::{Run, probe_noise, refusal};
 use crate::results::{self, Paths, json_bytes};
@@ -167,31 +167,40 @@ impl<T: Task> Worker<T> {
             &self.cancel,
         );
         bar.finish_and_clear();
-        let scanned = scanned.map_err(|error| failed("scan")(&error))?;
+        let mut scanned = scanned.map_err(|error| failed("scan")(&error))?;
         self.metrics.scan_seconds.observe(scanned.seconds);
 
-        // Evidence is changed on a copy, so that a failure below leaves it as it was.
-        let mut evidence = lock(&state).evidence.clone();
-        evidence
-            .add_part(&scanned, manifest.epoch, &self.labels, part.as_ref())
-            .map_err(|error| failed("account")(&error))?;
-        let mut account = account(&evidence, &self.labels, self.levels)
+        if let Some(part) = &part {
+            part.complete(&mut scanned, &lock(&state).evidence);
+        }
+        // Evidence is only changed when nothing can fail any more, so that a failure below leaves it as it was.
+        let pending = Pending::of_part(
+            &lock(&state).evidence,
+            &scanned,
+            &self.labels,
+            part.as_ref(),
+        )
+        .map_err(|error| failed("account")(&error))?;
+        for estimate in &mut scanned.estimates {
+            // They are in the evidence to be, and large.
+            estimate.train = Vec::new();
+            estimate.suggested = Vec::new();
+        }
+        let mut account = account_of(&pending.channels, &self.labels, self.levels)
             .map_err(|error| failed("account")(&error))?;
         let refusal = refusal(
             &account,
             &self.labels,
             &so_far(&state, &scanned),
-            evidence.channels.first().map_or(&[], |c| &c.probe),
+            pending.probe(),
         );
         if refusal.is_some() {
             account.name_nobody();
         }
-        evidence.note_flags(&account.flags, manifest.epoch);
-        evidence.note_history(&account.p_values, manifest.epoch, manifest.step);
         let moment = Moment {
             epoch: manifest.epoch,
             step: manifest.step,
-            margins: &evidence.last_margin,
+            margins: &scanned.train_margins,
         };
         let onset = onset::compare(
             &lock(&state),
@@ -227,7 +236,7 @@ impl<T: Task> Worker<T> {
             direction: estimate.map_or_else(String::new, |e| e.estimator.direction.clone()),
             score: estimate.map_or_else(String::new, |e| e.estimator.score.clone()),
             choices: estimate.map_or_else(Vec::new, |e| e.choices.clone()),
-            checkpoints: evidence.checkpoints,
+            checkpoints: pending.checkpoints,
             null: account.null,
             null_samples: account.null_samples,
             fdr: self.levels.fdr,
@@ -237,14 +246,14 @@ impl<T: Task> Worker<T> {
             min_detectable_suspects: account.min_detectable,
             canaries: self.labels.canaries.len(),
             canaries_found: account.canaries_found,
-            memorised_suspects: memorised(&evidence, &account),
+            memorised_suspects: memorised(&scanned.train_margins, &account),
             hard_suspects: account.hard_suspects(),
             noise_ratio_lower_bound: account.lower_bound,
             noise_ratio_estimate: account.estimate,
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
             probe_noise_lower_bound: probe_noise(&scanned),
-            class_pairs: class_pairs(self.task.as_ref(), &self.labels, &evidence, &account),
+            class_pairs: class_pairs(self.task.as_ref(), &self.labels, &pending, &account),
             refusal,
             sources,
             onset,
@@ -255,8 +264,8 @@ impl<T: Task> Worker<T> {
         };
         let look = self.leak_probes > 0
             && summary.refusal.is_none()
-            && evidence.checkpoints.is_power_of_two();
-        let kept = self.keep(job, (evidence, forks), &account, summary);
+            && pending.checkpoints.is_power_of_two();
+        let kept = self.keep(job, (pending, scanned, forks), &account, summary);
         // After the count is out: it does not wait for this, and does not fail with it.
         if look && kept.is_ok() {
             let looked = catch_unwind(AssertUnwindSafe(|| self.look_for_leaks(job, &model)));
@@ -356,40 +365,50 @@ impl<T: Task> Worker<T> {
         Ok(())
     }
 
-    /// Writes the results, then the state, then shows the count.
+    /// Changes the evidence, writes the results, then the state, then shows the count.
     fn keep(
         &self,
         job: &Job,
-        (evidence, forks): (Evidence, Memory),
+        (pending, scanned, forks): (Pending, Scan, Memory),
         account: &Account,
         summary: Summary,
     ) -> Result<(), DaemonError> {
-        let suspects = results::suspects(self.task.as_ref(), &self.labels, &evidence, account);
-        let scores = self
-            .write_scores
-            .then(|| results::scores(&self.labels, &evidence, account));
+        // Asked before anything is changed: it is the task's own code.
+        let named = results::named(self.task.as_ref(), account);
+        let state = self.runs.open(&job.run);
+        let (epoch, step) = (summary.epoch, summary.step);
+        let (suspects, history, scores) = {
+            let mut state = lock(&state);
+            let evidence = &mut state.evidence;
+            evidence.take(pending, scanned.train_losses, scanned.train_margins, epoch);
+            evidence.note_flags(&account.flags, epoch);
+            evidence.note_history(&account.p_values, epoch, step);
+            let scores = self
+                .write_scores
+                .then(|| results::scores(&self.labels, evidence, account));
+            (
+                results::listed(named, &self.labels, evidence, account),
+                // Shared, not copied.
+                evidence.history.clone(),
+                scores,
+            )
+        };
         let directory = self.runs.directory(&job.run);
         let paths = Paths::new(&directory, summary.epoch, summary.step);
-        // Results first: whoever is killed in between scans this checkpoint again, if it is still
-        // there, and writes them again, while evidence counted twice could not be taken back.
-        let written = results::write(
-            &paths,
-            &summary,
-            &suspects,
-            &evidence.history,
-            scores.as_deref(),
-        );
+        // Results before the state on disk: whoever is killed in between scans this checkpoint again, if it is still
+        // there, and writes them again, while evidence counted twice could not be taken back. Nobody else writes the
+        // state before this thread has ended.
+        let written = results::write(&paths, &summary, &suspects, &history, scores.as_deref());
+        drop((history, scores));
         let outcome = match &written {
             Ok(()) => Outcome::Scanned,
             Err(error) => Outcome::Failed(EXPORT.to_string(), error.to_string()),
         };
-        let state = self.runs.open(&job.run);
         {
             let mut state = lock(&state);
             for earlier in &mut state.summaries {
                 earlier.forget_lists();
             }
-            state.evidence = evidence;
             state.forks = forks;
             state.ledger.push(entry(job, outcome));
             state.summaries.push(summary.clone());
@@ -433,9 +452,9 @@ pub(crate) fn described(manifest: &Manifest) -> Vec<model::Parameter> {
 }
 
 /// Suspects that the model by now predicts as given.
-fn memorised(evidence: &Evidence, account: &Account) -> usize {
+fn memorised(margins: &[f32], account: &Account) -> usize {
     let mut memorised = 0;
-    for (flagged, margin) in account.flags.iter().zip(&evidence.last_margin) {
+    for (flagged, margin) in account.flags.iter().zip(margins) {
         memorised += usize::from(*flagged && *margin > 0.0);
     }
     memorised
@@ -444,14 +463,14 @@ fn memorised(evidence: &Evidence, account: &Account) -> usize {
 fn class_pairs<T: Task>(
     task: &T,
     labels: &Labels,
-    evidence: &Evidence,
+    pending: &Pending,
     account: &Account,
 ) -> Vec<ClassPair> {
     let mut counts = std::collections::BTreeMap::new();
     if !labels.has_classes() {
         return Vec::new();
     }
-    if let Some(channel) = evidence.channels.first() {
+    if let Some(channel) = pending.channels.first() {
         for (sample, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
             let pair = (labels.train[sample], channel.suggested[sample] as usize);
             *counts.entry(pair).or_insert(0usize) += 1;

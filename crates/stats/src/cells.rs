@@ -1,9 +1,10 @@
 //! Counts of samples between consecutive null scores: all that the count of a run depends on.
 
 use crate::band::UpperBand;
-use crate::check::{ascending, count_at_least, no_nan, some_scores};
+use crate::check::no_nan;
 use crate::fdr::{self, Threshold};
 use crate::noise_ratio::{self, NoiseBound};
+use crate::ruler::Ruler;
 use crate::{StatsError, local};
 
 /// The samples of one cell; cells without any are not kept.
@@ -59,17 +60,9 @@ pub struct Cells {
 /// # Ok::<(), mirrorwatch_stats::StatsError>(())
 /// ```
 pub fn cells_of(null: &[f32], scores: &[f32]) -> Result<Vec<usize>, StatsError> {
-    some_scores("null", null)?;
+    let ruler = Ruler::new(null)?;
     no_nan("scores", scores)?;
-    Ok(cells_of_sorted(&ascending(null), scores))
-}
-
-pub(crate) fn cells_of_sorted(sorted_null: &[f32], scores: &[f32]) -> Vec<usize> {
-    let mut cells = Vec::with_capacity(scores.len());
-    for &score in scores {
-        cells.push(count_at_least(sorted_null, score));
-    }
-    cells
+    Ok(scores.iter().map(|&score| ruler.cell(score)).collect())
 }
 
 impl Cells {
@@ -91,16 +84,13 @@ impl Cells {
     /// # Ok::<(), mirrorwatch_stats::StatsError>(())
     /// ```
     pub fn count(null: &[f32], scores: &[f32]) -> Result<Self, StatsError> {
-        some_scores("null", null)?;
-        no_nan("scores", scores)?;
-        let sorted = ascending(null);
-        Ok(Self::of(&sorted, scores, &cells_of_sorted(&sorted, scores)))
+        Ruler::new(null)?.count(scores)
     }
 
-    /// The table of `scores` of which the cells are known.
-    pub(crate) fn of(sorted_null: &[f32], scores: &[f32], cells: &[usize]) -> Self {
+    /// The table of scores and the cells that they are in.
+    pub(crate) fn of(sorted_null: &[f32], scores: impl Iterator<Item = (f32, usize)>) -> Self {
         let mut table = vec![(0, f32::INFINITY); sorted_null.len() + 1];
-        for (&score, &cell) in scores.iter().zip(cells) {
+        for (score, cell) in scores {
             let (samples, lowest) = &mut table[cell];
             *samples += 1;
             *lowest = lower(*lowest, score);

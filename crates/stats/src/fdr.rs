@@ -136,6 +136,26 @@ pub fn adaptive_benjamini_hochberg(
     select(p, q, share)
 }
 
+/// From which p-value down [`adaptive_benjamini_hochberg`] selects, without a flag for each sample.
+///
+/// # Errors
+///
+/// As there.
+///
+/// ```
+/// use mirrorwatch_stats::fdr::{adaptive_benjamini_hochberg, adaptive_threshold_of};
+///
+/// let p = [0.01, 0.02, 0.03, 0.09, 0.9];
+/// let threshold = adaptive_threshold_of(&p, 99, 0.1)?;
+/// let whole = adaptive_benjamini_hochberg(&p, 99, 0.1)?;
+/// assert_eq!(p.map(|p| threshold.selects(p)), whole.selected[..]);
+/// # Ok::<(), mirrorwatch_stats::StatsError>(())
+/// ```
+pub fn adaptive_threshold_of(p: &[f64], null_n: usize, q: f64) -> Result<Threshold, StatsError> {
+    check_p_values(p)?;
+    adaptive_threshold(&counted(p), null_n, q)
+}
+
 /// Storey's estimate of the share of clean samples, in (0, 1]:
 /// min(1, (1 + #{p > λ}) / (N (1 − λ))). Never too low on average.
 ///

@@ -58,6 +58,7 @@ pub mod moments;
 pub mod noise_ratio;
 pub mod onset;
 pub mod ranking;
+mod ruler;
 pub mod shards;
 
 pub use error::StatsError;

@@ -9,8 +9,9 @@
 //! label more likely to be right.
 
 use crate::StatsError;
-use crate::cells::{Cells, cells_of_sorted};
-use crate::check::{ascending, no_nan, some_scores, within};
+use crate::cells::Cells;
+use crate::check::within;
+use crate::ruler::Ruler;
 
 /// Scores that share one estimate: the null samples there, and the samples.
 struct Block {
@@ -44,16 +45,10 @@ pub fn false_discovery_rates(
     scores: &[f32],
     clean_share: f64,
 ) -> Result<Vec<f64>, StatsError> {
-    some_scores("null", null)?;
-    no_nan("scores", scores)?;
-    let sorted = ascending(null);
-    let own = cells_of_sorted(&sorted, scores);
-    let of_cells = rates_of(&Cells::of(&sorted, scores, &own), clean_share)?;
-    let mut rates = Vec::with_capacity(scores.len());
-    for cell in own {
-        rates.push(of_cells[cell]);
-    }
-    Ok(rates)
+    let ruler = Ruler::new(null)?;
+    let of_cells = rates_of(&ruler.count(scores)?, clean_share)?;
+    let rates = scores.iter().map(|&score| of_cells[ruler.cell(score)]);
+    Ok(rates.collect())
 }
 
 /// The rate of every cell from 0 to the size of the null.

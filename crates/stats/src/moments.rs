@@ -110,21 +110,29 @@ impl Running {
 /// ```
 pub fn robust_location_scale(values: &[f32]) -> Result<(f64, f64), StatsError> {
     some_scores("values", values)?;
-    let sorted = ascending(values);
-    let median = median_of(sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2])?;
+    let (low, high) = middle(values.to_vec(), f32::total_cmp);
+    let median = median_of(low, high)?;
 
     let mut deviations = Vec::with_capacity(values.len());
     for &value in values {
         deviations.push((f64::from(value) - median).abs());
     }
-    deviations.sort_unstable_by(f64::total_cmp);
-    let upper = deviations.len() / 2;
-    let lower = (deviations.len() - 1) / 2;
-    let mad = scaled_mad(deviations[lower], deviations[upper]);
+    let (low, high) = middle(deviations, f64::total_cmp);
+    let mad = scaled_mad(low, high);
     Ok((
         median,
         mad.unwrap_or_else(|| fallback_scale(&ExactSums::of(values))),
     ))
+}
+
+/// The two values in the middle by `order`, the same one twice where their number is odd. In O(N), as only those two are
+/// ever put in their places. There must be one at least.
+fn middle<T: Copy>(mut values: Vec<T>, order: impl Fn(&T, &T) -> std::cmp::Ordering) -> (T, T) {
+    let upper = values.len() / 2;
+    let even = values.len().is_multiple_of(2);
+    let (below, &mut high, _) = values.select_nth_unstable_by(upper, &order);
+    let low = below.iter().copied().max_by(&order).filter(|_| even);
+    (low.unwrap_or(high), high)
 }
 
 /// The median between the two values in the middle, which are the same one where their number is odd.
@@ -159,11 +167,18 @@ pub(crate) fn fallback_scale(finite: &ExactSums) -> f64 {
 /// ```
 #[must_use]
 pub fn compressed(values: &[f32], location: f64, scale: f64) -> Vec<f32> {
-    let mut compressed = Vec::with_capacity(values.len());
-    for &value in values {
-        compressed.push(((f64::from(value) - location) / scale).asinh() as f32);
-    }
-    compressed
+    let compressed = values.iter().map(|&v| compress(v, location, scale));
+    compressed.collect()
+}
+
+/// [`compressed`] for one value.
+///
+/// ```
+/// assert_eq!(mirrorwatch_stats::moments::compress(2.0, 2.0, 1.0), 0.0);
+/// ```
+#[must_use]
+pub fn compress(value: f32, location: f64, scale: f64) -> f32 {
+    ((f64::from(value) - location) / scale).asinh() as f32
 }
 
 /// The `q`-quantile, 0 ≤ q ≤ 1, by linear interpolation between order statistics: type 7 of Hyndman
@@ -287,6 +302,24 @@ mod tests {
         assert_eq!(robust_location_scale(&[3.0]).unwrap(), (3.0, 1.0));
         let mixed = [f32::NEG_INFINITY, 1.0, 1.0, 1.0, f32::INFINITY];
         assert_eq!(robust_location_scale(&mixed).unwrap(), (1.0, 1.0));
+    }
+
+    /// Against all of them in order.
+    #[test]
+    fn the_middle_is_that_of_the_sorted_values() {
+        let mut all = Vec::new();
+        for number in 1..60u32 {
+            // Some are equal, some zeros are negative.
+            let value = (f64::from(number * 37 % 23) - 11.0) as f32;
+            all.push(if number % 5 == 0 { -0.0 } else { value });
+            let sorted = ascending(&all);
+            let expected = (sorted[(all.len() - 1) / 2], sorted[all.len() / 2]);
+            let (low, high) = middle(all.clone(), f32::total_cmp);
+            assert_eq!(
+                (low.to_bits(), high.to_bits()),
+                (expected.0.to_bits(), expected.1.to_bits())
+            );
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::data::dataset::Dataset;
-use mirrorwatch_influence::exact::{Exact, InverseOptions, inner};
+use mirrorwatch_influence::exact::{Exact, InverseOptions, LissaOptions, inner};
 use mirrorwatch_influence::{Labels, Layers, ScanConfig, Set, SweepOptions, scan};
 use mirrorwatch_stats::ranking::auroc;
 use quickstart::data::Source;
@@ -107,7 +107,7 @@ fn measure(
     };
     let shared = pytorch.as_mut().map(RefCell::new);
     let mut contenders = Vec::new();
-    let methods: [(&str, Method); 6] = [
+    let methods: [(&str, Method); 8] = [
         ("scan", |ours| ours.scan()),
         ("TracIn, all layers, exact", |ours| ours.tracin(Layers::All)),
         ("TracIn, last layer, exact", |ours| {
@@ -119,6 +119,12 @@ fn measure(
         }),
         ("influence functions by CG, last layer", |ours| {
             ours.inverse(Layers::Last)
+        }),
+        ("influence functions by LiSSA, all layers", |ours| {
+            ours.lissa(Layers::All)
+        }),
+        ("influence functions by LiSSA, last layer", |ours| {
+            ours.lissa(Layers::Last)
         }),
     ];
     for (name, method) in methods {
@@ -241,6 +247,15 @@ impl Ours<'_> {
         self.each(layers, |exact| {
             let solved = exact.inverse_curvature(&all, InverseOptions::default());
             Ok(solved.map_err(|error| error.to_string())?.v)
+        })
+    }
+
+    /// The same with its own estimate of the product.
+    fn lissa(&self, layers: Layers) -> Result<Scores, String> {
+        let all: Vec<usize> = (0..self.labels.train.len()).collect();
+        self.each(layers, |exact| {
+            let found = exact.lissa(&all, LissaOptions::default());
+            Ok(found.map_err(|error| error.to_string())?.v)
         })
     }
 

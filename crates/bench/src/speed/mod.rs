@@ -2,14 +2,22 @@
 //!
 //! A new part is one file and one line in [`PARTS`].
 
+mod beside;
+mod client;
 mod data;
 mod forward;
+mod hook;
+mod load;
+mod memory;
 mod methods;
 mod nets;
+mod publish;
 mod pytorch;
 mod ratio;
 mod report;
 mod scan;
+mod serving;
+mod sidecar;
 mod train;
 
 use std::path::{Path, PathBuf};
@@ -18,11 +26,22 @@ use std::time::Instant;
 use clap::Args;
 use mirrorwatch_checkpoint::write_atomic;
 
+pub use memory::{Update, update};
 use pytorch::PyTorch;
 use report::{FORMAT, Report, Row, Section};
+pub use sidecar::run as sidecar;
 
 /// The parts of the suite, in the order of its tables.
-const PARTS: [&Part; 3] = [&scan::PART, &forward::PART, &methods::PART];
+const PARTS: [&Part; 8] = [
+    &scan::PART,
+    &forward::PART,
+    &methods::PART,
+    &hook::PART,
+    &beside::PART,
+    &publish::PART,
+    &memory::PART,
+    &serving::PART,
+];
 
 /// What to measure, and how often.
 #[derive(Args)]

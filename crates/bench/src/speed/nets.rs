@@ -5,16 +5,18 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
+use clap::ValueEnum;
 use mirrorwatch::stock::{Architecture, Net as Stock};
 
 /// Which model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// D → 512 → 512 → K, the stock MLP.
     Mlp,
     /// The stock CNN.
     Cnn,
     /// [`ResNet`].
+    #[value(name = "resnet")]
     ResNet,
 }
 

@@ -47,21 +47,32 @@ pub struct Spread {
 impl Spread {
     /// Of these measurements; all zero where there are none.
     pub fn of(values: &[f64]) -> Self {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = share * sorted.len().saturating_sub(1) as f64;
-            let (below, above) = (place.floor() as usize, place.ceil() as usize);
-            match (sorted.get(below), sorted.get(above)) {
-                (Some(low), Some(high)) => low + (high - low) * (place - place.floor()),
-                _ => 0.0,
-            }
-        };
         Self {
-            median: at(0.5),
-            low: at(0.25),
-            high: at(0.75),
+            median: quantile(values, 0.5),
+            low: quantile(values, 0.25),
+            high: quantile(values, 0.75),
         }
+    }
+
+    /// A figure that was taken once, over everything.
+    pub fn single(value: f64) -> Self {
+        Self {
+            median: value,
+            low: value,
+            high: value,
+        }
+    }
+}
+
+/// The quantile of these measurements at `share`, between the two nearest ones; 0 where there are none.
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = share * sorted.len().saturating_sub(1) as f64;
+    let (below, above) = (place.floor() as usize, place.ceil() as usize);
+    match (sorted.get(below), sorted.get(above)) {
+        (Some(low), Some(high)) => low + (high - low) * (place - place.floor()),
+        _ => 0.0,
     }
 }
 
@@ -97,6 +108,13 @@ impl Rounds {
         Spread::of(&ratios)
     }
 
+    /// How many percent longer the one took than the other.
+    pub fn longer(&self, of: usize, than: usize) -> Spread {
+        let pairs = self.seconds[of].iter().zip(&self.seconds[than]);
+        let percent: Vec<f64> = pairs.map(|(a, b)| 100.0 * (a / b - 1.0)).collect();
+        Spread::of(&percent)
+    }
+
     /// What one took, in seconds.
     pub fn took(&self, of: usize) -> Spread {
         Spread::of(&self.seconds[of])
@@ -113,6 +131,12 @@ mod tests {
         let spread = Spread::of(&[8.0, 1.0, 32.0, 2.0, 16.0, 4.0]);
         assert_eq!((spread.low, spread.median, spread.high), (2.5, 6.0, 14.0));
         assert_eq!(Spread::of(&[]).median, 0.0);
+        // numpy 2: quantile(range(101), [.95, .99, 1]) = 95, 99, 100.
+        let hundred: Vec<f64> = (0..=100).rev().map(f64::from).collect();
+        assert_eq!(
+            [0.95, 0.99, 1.0].map(|share| quantile(&hundred, share)),
+            [95.0, 99.0, 100.0]
+        );
     }
 
     #[test]
@@ -134,6 +158,7 @@ mod tests {
         assert_eq!(*order.borrow(), ['a', 'b', 'b', 'a', 'a', 'b']);
         assert_eq!(rounds.seconds[1], [6.0, 9.0]);
         assert_eq!(rounds.ratio(1, 0), Spread::of(&[3.0]));
+        assert_eq!(rounds.longer(1, 0), Spread::single(200.0));
         assert_eq!(rounds.took(0).median, 2.5);
     }
 

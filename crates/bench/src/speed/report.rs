@@ -40,6 +40,16 @@ impl Row {
         }
     }
 
+    /// By how many percent `of` took longer than `than`.
+    pub fn longer(rounds: &Rounds, of: usize, than: usize, setting: &str) -> Self {
+        Self {
+            figure: rounds.longer(of, than),
+            unit: "%".to_string(),
+            note: format!("longer than: {}", rounds.names[than]),
+            ..Self::ratio(rounds, of, than, setting)
+        }
+    }
+
     /// A figure that is no ratio.
     pub fn figure(what: &str, setting: &str, figure: Spread, unit: &str, note: &str) -> Self {
         Self {

@@ -99,22 +99,9 @@ impl<T: Task> Exact<'_, T> {
         samples: &[usize],
         options: InverseOptions,
     ) -> Result<Solved, InfluenceError> {
-        let curvature = GaussNewton {
-            task: self.task,
-            theta: &self.theta,
-            like: &self.like,
-            weights: self.weights,
-            samples,
-            forward: self.forward,
-        };
+        let curvature = self.curvature(samples);
         let g = self.probe();
-        let image = curvature.product(g)?;
-        let squared = conjugate::dot(g, g);
-        let damping = if squared > 0.0 {
-            options.damping * (conjugate::dot(g, &image) / squared).max(0.0)
-        } else {
-            0.0
-        };
+        let (damping, image) = self.damping(&curvature, options.damping)?;
         let limits = Limits {
             iterations: options.iterations,
             residual: options.residual,
@@ -140,5 +127,33 @@ impl<T: Task> Exact<'_, T> {
                 Stopped::Curvature => "curvature",
             },
         })
+    }
+    /// The curvature over these training samples.
+    pub(super) fn curvature<'a>(&'a self, samples: &'a [usize]) -> GaussNewton<'a, T> {
+        GaussNewton {
+            task: self.task,
+            theta: &self.theta,
+            like: &self.like,
+            weights: self.weights,
+            samples,
+            forward: self.forward,
+        }
+    }
+
+    /// λ, which is `share` of the curvature that the probe's gradient g sees, and G g, by which it is known.
+    pub(super) fn damping(
+        &self,
+        curvature: &GaussNewton<'_, T>,
+        share: f64,
+    ) -> Result<(f64, Vec<f32>), InfluenceError> {
+        let g = self.probe();
+        let image = curvature.product(g)?;
+        let squared = conjugate::dot(g, g);
+        let damping = if squared > 0.0 {
+            share * (conjugate::dot(g, &image) / squared).max(0.0)
+        } else {
+            0.0
+        };
+        Ok((damping, image))
     }
 }

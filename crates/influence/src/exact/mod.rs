@@ -6,12 +6,14 @@
 //! - TracIn, ⟨∇ℓ_i, ∇L_P⟩ (Pruthi et al., "Estimating Training Data Influence by Tracing Gradient Descent",
 //!   NeurIPS 2020), of the last layer or of all; summed over checkpoints it is TracInCP;
 //! - influence functions, ⟨∇ℓ_i, (G + λI)⁻¹ ∇L_P⟩ (Koh and Liang, "Understanding Black-box Predictions via
-//!   Influence Functions", ICML 2017), by conjugate gradients: [`Exact::inverse_curvature`];
+//!   Influence Functions", ICML 2017), by conjugate gradients: [`Exact::inverse_curvature`], or by stochastic
+//!   recursion: [`Exact::lissa`];
 //! - self-influence, ‖∇ℓ_i‖²;
 //! - inner products of pairs of samples: [`Exact::pairs`].
 
 mod confirm;
 mod inverse;
+mod lissa;
 mod pairs;
 
 use std::sync::atomic::Ordering;
@@ -30,6 +32,7 @@ use crate::task::{Labels, Set, Task, dataset};
 
 pub use confirm::{Confirm, ConfirmOptions, Confirmation, Neighbour, StageTwo};
 pub use inverse::{InverseOptions, Solved};
+pub use lissa::{LissaOptions, Recursed};
 pub use pairs::Products;
 
 /// Gradients of the loss of single samples (cross-entropy in nats, or the task's own) with respect to the weights of one checkpoint.

@@ -20,7 +20,7 @@
 use burn::module::Param;
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
-use mirrorwatch_influence::exact::{Exact, InverseOptions, inner};
+use mirrorwatch_influence::exact::{Exact, InverseOptions, LissaOptions, inner};
 use mirrorwatch_influence::{Labels, Layers, Set, Task};
 
 use crate::common::{Toy, quiet, turn};
@@ -212,6 +212,87 @@ fn influence_functions_match_a_dense_hessian() {
             "{found} {expected}"
         );
     }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    inner(a, b) / (inner(a, a) * inner(b, b)).sqrt()
+}
+
+/// With all samples in each minibatch nothing is left to chance, and LiSSA has the limit that conjugate gradients find,
+/// which the test above holds against a dense Hessian.
+#[test]
+fn lissa_over_all_samples_has_the_limit_of_conjugate_gradients() {
+    let _turn = turn();
+    let task = golden::task::<Flat>();
+    let labels = Labels::read(&task).unwrap();
+    let options = quiet();
+    let exact = Exact::new(&task, &golden::model(), &labels, Layers::All, &options).unwrap();
+    let limits = InverseOptions {
+        residual: 1e-5,
+        ..InverseOptions::default()
+    };
+    let solved = exact.inverse_curvature(&[0, 1, 2], limits).unwrap();
+    let deep = LissaOptions {
+        depth: 1500,
+        batch: 3,
+        repeats: 1,
+        ..LissaOptions::default()
+    };
+    let found = exact.lissa(&[0, 1, 2], deep).unwrap();
+    assert_eq!((found.damping, found.steps), (solved.damping, 1500));
+    let mut error = Vec::new();
+    for (found, expected) in found.v.iter().zip(&solved.v) {
+        error.push(found - expected);
+    }
+    let relative = (inner(&error, &error) / inner(&solved.v, &solved.v)).sqrt();
+    println!("relative error of v: {relative:.1e}, scale {}", found.scale);
+    assert!(relative < 1e-2, "{relative}");
+}
+
+#[test]
+fn lissa_over_minibatches_points_where_conjugate_gradients_do() {
+    let _turn = turn();
+    let task = Toy::<Smooth>::gaussian(60, 32, 5);
+    let model = task.trained(2, 0.02, 5);
+    let labels = Labels::read(&task).unwrap();
+    let options = quiet();
+    let exact = Exact::new(&task, &model, &labels, Layers::All, &options).unwrap();
+    let all: Vec<usize> = (0..60).collect();
+    let solved = exact
+        .inverse_curvature(&all, InverseOptions::default())
+        .unwrap();
+    let small = LissaOptions {
+        batch: 16,
+        repeats: 4,
+        ..LissaOptions::default()
+    };
+    let found = exact.lissa(&all, small).unwrap();
+    let agreement = cosine(&found.v, &solved.v);
+    println!("cosine of v: {agreement:.4}");
+    assert!(agreement > 0.95, "{agreement}");
+    // The same minibatches, the same result; others, another one.
+    assert_eq!(exact.lissa(&all, small).unwrap(), found);
+    let other = LissaOptions { seed: 1, ..small };
+    assert_ne!(exact.lissa(&all, other).unwrap().v, found.v);
+}
+
+#[test]
+fn a_recursion_that_diverges_says_what_to_do() {
+    let _turn = turn();
+    let task = golden::task::<Flat>();
+    let labels = Labels::read(&task).unwrap();
+    let options = quiet();
+    let exact = Exact::new(&task, &golden::model(), &labels, Layers::All, &options).unwrap();
+    let bold = LissaOptions {
+        scale: Some(1e-4),
+        ..LissaOptions::default()
+    };
+    let error = exact.lissa(&[0, 1, 2], bold).unwrap_err().to_string();
+    assert!(
+        error.contains("diverges with a scale of 1.000e-4; give a larger one"),
+        "{error}"
+    );
+    assert!(exact.lissa(&[], LissaOptions::default()).is_err());
 }
 
 /// The mean of the probe's own inner products is its gradient's squared length, whatever the model.

@@ -7,8 +7,8 @@ use super::cells::OTHER_NULL;
 use super::error::ShardError;
 use super::part::{Body, merge};
 use crate::StatsError;
-use crate::cells::{Cells, cells_of_sorted};
-use crate::check::{ascending, no_nan, same_length, some_scores};
+use crate::cells::Cells;
+use crate::check::{ascending, count_at_least, no_nan, same_length, some_scores};
 use crate::conformal::nulls_by_class;
 use crate::fdr::{self, Threshold};
 
@@ -83,7 +83,8 @@ impl ClassCells {
             }
         }
         let table = |sorted: &[f32], scores: &[f32]| {
-            Cells::of(sorted, scores, &cells_of_sorted(sorted, scores))
+            let cell = |&score: &f32| (score, count_at_least(sorted, score));
+            Cells::of(sorted, scores.iter().map(cell))
         };
         let pooled = table(&ascending(null), &others);
         let mut own = BTreeMap::new();

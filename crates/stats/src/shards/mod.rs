@@ -69,6 +69,7 @@ mod survival;
 mod tally;
 
 pub use crate::cells::{Cells, cells_of};
+pub use crate::ruler::Ruler;
 pub(crate) use bytes::Digest;
 pub use class_cells::ClassCells;
 pub use error::ShardError;

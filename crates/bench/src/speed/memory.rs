@@ -1,0 +1,125 @@
+//! (g) Memory and time of everything that follows a scan, against the number of training samples.
+
+mod made_up;
+mod peak;
+mod update;
+
+use std::process::Command;
+
+use mirrorwatch_daemon::history::MOST;
+
+use super::ratio::Spread;
+use super::report::Row;
+use super::{Found, Part, Suite};
+use update::Taken;
+pub use update::{Update, run as update};
+
+/// Takes scans of made-up scores in, each in a process of its own.
+pub const PART: Part = Part {
+    name: "memory",
+    about: "what follows a scan (evidence, statistics, results, state on disk), made-up scores and no model; \
+        the peak is that of a whole process, in which are its program, the labels, the scan, the evidence so far and \
+        its history, and whatever is needed for a while",
+    run,
+};
+
+/// Rounds at most: the largest size takes most of a minute.
+const ROUNDS: usize = 3;
+
+fn run(suite: &Suite<'_>) -> Result<Found, String> {
+    let sizes: &[usize] = match suite.quick {
+        true => &[10_000, 100_000],
+        false => &[10_000, 100_000, 1_000_000, 10_000_000],
+    };
+    let mut found = Found::default();
+    for &samples in sizes {
+        // A young run, and one whose history cannot get longer.
+        for checkpoints in [2, MOST] {
+            measure(suite, samples, checkpoints, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+fn measure(
+    suite: &Suite<'_>,
+    samples: usize,
+    checkpoints: usize,
+    found: &mut Found,
+) -> Result<(), String> {
+    let setting = format!("N = {samples}, checkpoint {checkpoints}");
+    suite.tell(&format!("memory: {setting}"));
+    let mut taken = Vec::new();
+    for _ in 0..suite.rounds.min(ROUNDS) {
+        taken.push(in_a_process(samples, checkpoints)?);
+    }
+    let mut add = |what, unit, note: &str, of: &dyn Fn(&Taken) -> f64| {
+        let figures: Vec<f64> = taken.iter().map(of).collect();
+        let figure = Spread::of(&figures);
+        found.add(Row::figure(what, &setting, figure, unit, note));
+    };
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    add(
+        "evidence and statistics",
+        "s",
+        "a scan taken in, everything counted",
+        &|t| t.update_seconds,
+    );
+    add(
+        "results written",
+        "s",
+        "suspects as CSV and JSON lines, summary",
+        &|t| t.results_seconds,
+    );
+    add(
+        "state written",
+        "s",
+        "evidence and history, to be continued after a restart",
+        &|t| t.state_seconds,
+    );
+    add(
+        "peak before",
+        "MiB",
+        "labels, a scan, the evidence so far, its history",
+        &|t| mib(t.peak_before),
+    );
+    add("peak after the update", "MiB", "VmHWM", &|t| {
+        mib(t.peak_update)
+    });
+    add(
+        "peak at the end",
+        "MiB",
+        "VmHWM, results and state written, too",
+        &|t| mib(t.peak_end),
+    );
+    add(
+        "peak at the end, a sample",
+        "bytes",
+        "over that of no samples at all",
+        &|t| (t.peak_end.saturating_sub(t.peak_empty)) as f64 / samples as f64,
+    );
+    Ok(())
+}
+
+/// One update in a process that does nothing else: a peak is never taken back.
+fn in_a_process(samples: usize, checkpoints: usize) -> Result<Taken, String> {
+    let program = std::env::current_exe().map_err(|error| {
+        format!("cannot tell which program this is, to start it again: {error}")
+    })?;
+    let output = Command::new(&program)
+        .arg("update")
+        .args(["--samples", &samples.to_string()])
+        .args(["--checkpoints", &checkpoints.to_string()])
+        .output()
+        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!(
+            "the update of {samples} samples ended with {}: {}",
+            output.status,
+            said.trim()
+        ));
+    }
+    serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("the update of {samples} samples printed no figures: {error}"))
+}
