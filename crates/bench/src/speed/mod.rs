@@ -50,7 +50,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME=DIR", value_parser = crate::options::named_directory)]
     pub data: Vec<(String, PathBuf)>,
 
-    /// Only these parts; may be repeated
+    /// Only these parts (scan, forward, methods, hook, beside, publish, memory, serving); may be repeated
     #[arg(long, value_name = "NAME")]
     pub part: Vec<String>,
 

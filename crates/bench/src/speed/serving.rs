@@ -30,6 +30,8 @@ const CONNECTIONS: [usize; 3] = [1, 16, 64];
 const PATHS: [&str; 2] = ["/metrics", "/"];
 /// Connections and what they ask for while a scan is going on.
 const BUSY: (usize, &str) = (16, "/metrics");
+/// How long it is asked then: shorter than a scan.
+const DURING: Duration = Duration::from_millis(300);
 
 fn run(suite: &Suite<'_>) -> Result<Found, String> {
     let (train, lasts) = match suite.quick {
@@ -81,7 +83,7 @@ fn run(suite: &Suite<'_>) -> Result<Found, String> {
             let seen = metric(&text, "mirrorwatch_checkpoints_seen_total");
             Ok((seen >= published as f64).then(|| metric(&text, scanned)))
         })?;
-        let answered = load(&sidecar.address, path, connections, lasts)?;
+        let answered = load(&sidecar.address, path, connections, lasts.min(DURING))?;
         // What was over before the load counts for nothing.
         if metric(&sidecar.scrape()?, scanned) == before {
             rounds.push(answered);
