@@ -32,6 +32,9 @@ struct Times {
     after: Vec<f64>,
 }
 
+/// Some of the times of a round.
+type Of = fn(&Times) -> &[f64];
+
 /// Measures them.
 ///
 /// # Errors
@@ -64,7 +67,7 @@ pub fn measure(
     if let Some(error) = hook.stats().last_error {
         return Err(format!("the hook could not publish: {error}"));
     }
-    let times: [(&str, &str, fn(&Times) -> &[f64]); 4] = [
+    let times: [(&str, &str, Of); 4] = [
         (
             "the hook at a step that publishes",
             "on the training's thread",
