@@ -259,7 +259,8 @@ where
     };
     match cli.command {
         Command::Watch { task, watch } => {
-            set_up_process(&watch.scan, || {
+            let threads = courtesy::threads_beside(watch.scan.threads);
+            set_up_process(&watch.scan, threads, || {
                 if watch.log_format == LogFormat::Text {
                     live::start();
                 }
@@ -308,7 +309,7 @@ fn with_task<A, T, E: std::fmt::Display>(
     scan: &ScanOptions,
     act: impl FnOnce(&T) -> Result<bool, DaemonError>,
 ) -> ExitCode {
-    set_up_process(scan, || set_up_log(LogFormat::Text));
+    set_up_process(scan, scan.threads, || set_up_log(LogFormat::Text));
     match build(options) {
         Ok(task) => report(act(&task)),
         Err(error) => fail(&error),
@@ -360,16 +361,16 @@ fn set_up_log(format: LogFormat) {
 }
 
 /// Priority and threads. The priority comes before everything that starts threads, and is told of when there is a log.
-fn set_up_process(scan: &ScanOptions, log: impl FnOnce()) {
+fn set_up_process(scan: &ScanOptions, threads: usize, log: impl FnOnce()) {
     let lowered = courtesy::lower(scan.nice);
     log();
     if let Err(error) = lowered {
         tracing::warn!("{error}");
     }
-    if scan.threads > 0 {
+    if threads > 0 {
         // Fails only when the pool exists already, and then it is the application's choice.
         let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(scan.threads)
+            .num_threads(threads)
             .build_global();
     }
 }

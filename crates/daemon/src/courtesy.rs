@@ -3,6 +3,16 @@
 /// The highest nice value that there is.
 pub(crate) const MOST: i32 = 19;
 
+/// Threads to compute with beside a training, where `asked` for none in particular (0): one for every two cores, at
+/// least one. On two cores, scans one after another so take a tenth of a training's time instead of a quarter, and last
+/// a fifth to a half longer.
+pub(crate) fn threads_beside(asked: usize) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        asked => asked,
+    }
+}
+
 /// Gives every thread of this process the nice value `nice`, and with them all that they will start; those that are
 /// nicer already stay so, as they do where a service manager has said it.
 ///
@@ -87,6 +97,14 @@ mod tests {
             std::thread::spawn(nice).join().unwrap()
         });
         assert!(of_child.join().unwrap() >= 5);
+    }
+
+    #[test]
+    fn half_of_the_cores_are_left_to_the_training() {
+        let half = threads_beside(0);
+        let cores = std::thread::available_parallelism().unwrap().get();
+        assert!(half >= 1 && (2 * half == cores || 2 * half == cores + 1));
+        assert_eq!(threads_beside(7), 7);
     }
 
     #[test]

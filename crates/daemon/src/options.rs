@@ -58,7 +58,8 @@ pub struct ScanOptions {
     #[arg(long, value_name = "NAME", default_value = backend::default_name())]
     pub device: String,
 
-    /// Threads to compute with; 0 = one per core. libtorch has its own: set OMP_NUM_THREADS for it
+    /// Threads to compute with; 0 = one per core, and one for every two cores where `watch` runs beside a training.
+    /// libtorch has its own: set OMP_NUM_THREADS for it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
 
