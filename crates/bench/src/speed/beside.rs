@@ -31,7 +31,8 @@ const ROUNDS: usize = 5;
 /// The sidecars that are compared: what they are called, and their options.
 const SIDECARS: [(&str, &[&str]); 3] = [
     ("with a sidecar", &[]),
-    ("with a sidecar of one thread", &["--threads", "1"]),
+    // The default is one for every two cores.
+    ("with a sidecar of two threads", &["--threads", "2"]),
     ("with a sidecar that is not nicer", &["--nice", "0"]),
 ];
 
