@@ -109,8 +109,10 @@ pub enum Plan {
     Wait,
 }
 
-/// The smallest share of the training set that is worth a scan.
+/// The smallest share of the training set that is worth a scan, and the fewest samples: half of them have to stand for all
+/// (see [`crate::part`]).
 const LEAST: f64 = 0.01;
+const FEWEST: f64 = 50.0;
 /// Scans back from which the next one's price is estimated.
 const RECENT: usize = 5;
 /// What the probe is taken to cost in the second scan, beside the first: measured, .08 to .1.
@@ -170,7 +172,7 @@ impl Budget {
             probe
         };
         let samples = (allowed - probe) / sample;
-        let worth = (LEAST * labelled as f64).max(probe / sample);
+        let worth = (LEAST * labelled as f64).max(FEWEST).max(probe / sample);
         match samples >= worth.min(labelled as f64) {
             true => Plan::Read(samples.min(labelled as f64) as usize),
             false => Plan::Wait,
@@ -242,6 +244,20 @@ mod tests {
                     .iter()
                     .all(|cost| cost.seconds >= 2.0 * cost.probe_seconds - 1e-6)
             );
+        }
+    }
+
+    #[test]
+    fn too_few_to_stand_for_all_are_not_asked_for() {
+        // A hundredth of 1,000 would be 10: too few, so that everything would be read, whatever the budget.
+        let cheap = Cost {
+            seconds: 2.0,
+            probe_seconds: 0.0,
+            ..FIRST
+        };
+        for waited in 0..200 {
+            let plan = Budget::Seconds(0.01).plan(&[cheap, cheap], waited, 1000);
+            assert!(matches!(plan, Plan::Wait | Plan::Read(50..)), "{plan:?}");
         }
     }
 

@@ -53,28 +53,22 @@ impl Part {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn labels(&self, labels: &Labels) -> Labels {
-        let mut read = self.train.iter().peekable();
-        let mut unlabelled = Vec::with_capacity(labels.train.len() - self.train.len());
-        for sample in 0..labels.train.len() {
-            if read.next_if(|&&next| next == sample).is_none() {
-                unlabelled.push(sample);
-            }
-        }
         Labels {
-            unlabelled,
+            unlabelled: self.unread(labels.train.len()).collect(),
             ..labels.clone()
         }
     }
-}
 
-impl Part {
+    /// Those of `count` training samples that are not read, in ascending order.
+    fn unread(&self, count: usize) -> impl Iterator<Item = usize> {
+        let mut read = self.train.iter().peekable();
+        (0..count).filter(move |sample| read.next_if(|next| *next == sample).is_none())
+    }
+
     /// Gives those who were not read the values that they had when they were.
     pub(crate) fn carry_over(&self, values: &mut [f32], before: &[f32]) {
-        let mut read = self.train.iter().peekable();
-        for (sample, value) in values.iter_mut().enumerate() {
-            if read.next_if(|&&next| next == sample).is_none() {
-                *value = before[sample];
-            }
+        for sample in self.unread(values.len()) {
+            values[sample] = before[sample];
         }
     }
 
@@ -142,7 +136,7 @@ pub fn choose(
     (part.typical.len() >= FEWEST).then_some(part)
 }
 
-/// The fewest samples that may stand for all; with less, everything is read.
+/// The fewest samples that may stand for all; with less, everything is read. A budget never asks for so few.
 const FEWEST: usize = 10;
 /// What tells turns of probe samples from those of training samples of the same number.
 const TRAINING: u64 = 0;

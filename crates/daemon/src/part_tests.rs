@@ -46,6 +46,20 @@ fn half_is_read_in_turn_and_half_where_it_is_undecided() {
 }
 
 #[test]
+fn what_a_budget_asks_for_is_never_too_few() {
+    // The fewest that a budget has read, of few and of many samples, with whatever seed.
+    for samples in [200, 2000, 20_000] {
+        let (evidence, labels) = known(samples, 50);
+        for seed in 0..50 {
+            assert!(
+                choose(&evidence, &labels, 50, 10, seed).is_some(),
+                "{samples} {seed}"
+            );
+        }
+    }
+}
+
+#[test]
 fn everyone_has_a_turn_again_and_again() {
     let (mut evidence, labels) = known(5000, 500);
     let mut read = vec![0; 5000];
