@@ -84,7 +84,7 @@ impl<T: Task> Direction<T> for Finetune {
 }
 
 /// What a checkpoint's fork keeps of the change that the one before was given, before it learns on: what older
-/// checkpoints were taught is forgotten, and no fork gets deeper than `FOLLOWED / (1 - KEPT)` steps.
+/// checkpoints were taught is forgotten, and in time no fork is deeper than `FOLLOWED / (1 - KEPT)` steps.
 ///
 /// Where the model has moved so far since that the change does it no good any more, as in the first epochs of a
 /// convolutional model, a fork starts from the model itself. Chosen with the next on runs of ten epochs (BANKING77,

@@ -161,6 +161,14 @@ fn tracin_of_the_last_layer_matches_pytorch() {
     matches(Layers::Last, &LAST);
 }
 
+/// Close to the solution, for what is compared with it.
+fn tight() -> InverseOptions {
+    InverseOptions {
+        residual: 1e-5,
+        ..InverseOptions::default()
+    }
+}
+
 /// The influence function by conjugate gradients, against the dense Hessian: relative error of v and of every
 /// sample's influence at most 1e-3.
 #[test]
@@ -170,11 +178,7 @@ fn influence_functions_match_a_dense_hessian() {
     let labels = Labels::read(&task).unwrap();
     let options = quiet();
     let exact = Exact::new(&task, &golden::model(), &labels, Layers::All, &options).unwrap();
-    let limits = InverseOptions {
-        residual: 1e-5,
-        ..InverseOptions::default()
-    };
-    let solved = exact.inverse_curvature(&[0, 1, 2], limits).unwrap();
+    let solved = exact.inverse_curvature(&[0, 1, 2], tight()).unwrap();
     assert_eq!(solved.stopped, "converged");
     assert!(
         solved.residual <= 1e-5 && solved.iterations <= 12,
@@ -227,11 +231,7 @@ fn lissa_over_all_samples_has_the_limit_of_conjugate_gradients() {
     let labels = Labels::read(&task).unwrap();
     let options = quiet();
     let exact = Exact::new(&task, &golden::model(), &labels, Layers::All, &options).unwrap();
-    let limits = InverseOptions {
-        residual: 1e-5,
-        ..InverseOptions::default()
-    };
-    let solved = exact.inverse_curvature(&[0, 1, 2], limits).unwrap();
+    let solved = exact.inverse_curvature(&[0, 1, 2], tight()).unwrap();
     let deep = LissaOptions {
         depth: 1500,
         batch: 3,
