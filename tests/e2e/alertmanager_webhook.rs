@@ -22,7 +22,7 @@ fn alertmanager(place: &Place, webhook: &Webhook) -> (Running, String) {
         webhook.address
     );
     fs::write(&config, text).unwrap();
-    started("Alertmanager", place.path(), |address| {
+    started("Alertmanager", "/-/ready", place.path(), |address| {
         let mut command = Command::new(program("MIRRORWATCH_ALERTMANAGER"));
         let storage = place.at("alertmanager");
         command.arg(format!("--config.file={}", config.display()));

@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::grafana::{RULES, promtool, read};
 use crate::support::place::Place;
 use crate::support::process::{Finished, quickstart, run};
+use crate::support::results::Results;
 use crate::support::wait::eventually;
 
 fn deploy() -> PathBuf {
@@ -34,6 +35,95 @@ fn files(directory: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+#[test]
+fn prometheus_promtool_checks_the_config_of_shards() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("prometheus.yml"), file("shards/prometheus.yml")).unwrap();
+    fs::write(at("mirrorwatch.rules.yml"), read(RULES)).unwrap();
+    promtool(&[
+        "check",
+        "config",
+        &at("prometheus.yml").display().to_string(),
+    ]);
+}
+
+/// Runs a script of `deploy/shards` with a sidecar as its command, until the run `r` of the place is finished.
+#[track_caller]
+fn run_script(
+    place: &Place,
+    script: &str,
+    before: &[&str],
+    variables: &[(&str, String)],
+) -> Finished {
+    let mut command = Command::new("bash");
+    command
+        .arg(deploy().join("shards").join(script))
+        .args(before);
+    let program = quickstart();
+    command
+        .arg(program.get_program())
+        .args(["sidecar", "watch"]);
+    command
+        .args(place.data.arguments())
+        .args(["--threads", "1", "--until-finished"]);
+    command.arg("--root").arg(place.root());
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+    run(command, place.path())
+}
+
+/// Suspects in the last lists of these states.
+fn suspects(place: &Place, states: &[String]) -> usize {
+    let of = |state: &String| Results::new(&place.at(state), "r").last_suspects().len();
+    states.iter().map(of).sum()
+}
+
+#[test]
+fn shards_start_as_plain_processes_and_as_an_array_job() {
+    let place = Place::new();
+    place.finished_run("r", 2);
+    place
+        .watch("reference")
+        .with(&["--until-finished"])
+        .run()
+        .expect(0);
+    let wanted = suspects(&place, &["reference".to_string()]);
+    assert!(wanted > 0);
+    // Three ports in a row that are most likely free.
+    let port = (20_000 + std::process::id() % 20_000 * 2).to_string();
+
+    let shared = place.at("plain").display().to_string();
+    let variables = [("PORT", port.clone())];
+    run_script(&place, "processes.sh", &["3", &shared], &variables).expect(0);
+    let states: Vec<String> = (0..3).map(|index| format!("plain/state-{index}")).collect();
+    assert_eq!(suspects(&place, &states), wanted);
+
+    // As Slurm starts them: each by itself, with its number in the environment.
+    let shared = place.at("array").display().to_string();
+    std::thread::scope(|scope| {
+        for index in 0..2 {
+            let variables = [
+                ("SLURM_ARRAY_JOB_ID", "71".to_string()),
+                ("SLURM_ARRAY_TASK_ID", index.to_string()),
+                ("SLURM_ARRAY_TASK_COUNT", "2".to_string()),
+                ("MIRRORWATCH_SHARED", shared.clone()),
+                ("PORT", port.clone()),
+            ];
+            let place = &place;
+            scope.spawn(move || run_script(place, "slurm.sh", &[], &variables).expect(0));
+        }
+    });
+    let states: Vec<String> = (0..2).map(|index| format!("array/state-{index}")).collect();
+    assert_eq!(suspects(&place, &states), wanted);
+    // What Prometheus discovers them by.
+    let target = fs::read_to_string(place.at("array/shard-1.json")).unwrap();
+    let target: serde_json::Value = serde_json::from_str(&target).unwrap();
+    assert!(
+        target[0]["targets"][0].as_str().unwrap().contains(':'),
+        "{target}"
+    );
 }
 
 #[test]
@@ -75,6 +165,15 @@ fn lines(text: &str, start: &str) -> String {
     lines.join("\n")
 }
 
+/// The lines that do not start with `start`.
+fn lines_without(text: &str, start: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with(start))
+        .collect();
+    lines.join("\n")
+}
+
 #[test]
 fn every_option_that_is_given_to_the_sidecar_exists() {
     let directory = tempfile::tempdir().unwrap();
@@ -94,6 +193,17 @@ fn every_option_that_is_given_to_the_sidecar_exists() {
         ),
         ("Dockerfile", lines(&file("compose/Dockerfile"), "CMD")),
         ("job.yaml", lines(&file("kubernetes/job.yaml"), "- --")),
+        ("processes.sh", file("shards/processes.sh")),
+        // But for those of Slurm itself.
+        ("slurm.sh", lines_without(&file("shards/slurm.sh"), "#")),
+        (
+            "indexed-job.yaml",
+            lines(&file("shards/indexed-job.yaml"), "- --"),
+        ),
+        (
+            "statefulset.yaml",
+            lines(&file("shards/statefulset.yaml"), "- --"),
+        ),
         ("mirrorwatch.service", file("systemd/mirrorwatch.service")),
         ("mirrorwatch.env", file("systemd/mirrorwatch.env")),
     ];

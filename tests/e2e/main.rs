@@ -28,6 +28,7 @@ mod help;
 #[cfg(target_os = "linux")]
 mod live;
 mod metrics_docs;
+mod moto_store;
 mod onset;
 mod pages;
 mod playwright_page;
@@ -40,6 +41,7 @@ mod reviews;
 mod scan;
 mod schemathesis_api;
 mod second_look;
+mod shards;
 mod status;
 mod support;
 mod watching;

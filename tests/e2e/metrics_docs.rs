@@ -73,6 +73,8 @@ fn every_exported_metric_is_in_the_table_and_the_other_way_round() {
     let mut documented = documented();
     // Not exported here; its row is compared where a source goes bad.
     documented.retain(|row| !row.starts_with(&format!("| `{AFTER_AN_ONSET}` ")));
+    // Nor these; compared in `shards`.
+    documented.retain(|row| !row.starts_with("| `mirrorwatch_shard"));
     let show = |rows: Vec<&String>| {
         rows.iter()
             .map(|row| format!("{row}\n"))

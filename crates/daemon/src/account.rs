@@ -2,8 +2,10 @@
 
 use mirrorwatch_influence::{Estimator, Labels};
 use mirrorwatch_stats::noise_ratio::NoiseBound;
-use mirrorwatch_stats::shards::Ruler;
-use mirrorwatch_stats::{StatsError, conformal, fdr, noise_ratio};
+use mirrorwatch_stats::shards::{
+    self, Alone, Cells, ClassCells, Exchange, Ruler, ShardError, Tally, merged,
+};
+use mirrorwatch_stats::{StatsError, conformal, fdr};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Channel, Evidence};
@@ -83,21 +85,22 @@ impl Known {
         )
     }
 
-    /// The size of the largest null that any sample with these given labels is compared with.
-    fn resolution(&self, classes: &[usize], levels: Levels) -> usize {
-        let all = self.scores.len();
-        let Some(minimum) = levels.per_class else {
-            return all;
+    /// Those of all shards.
+    fn of_all(self, exchange: &dyn Exchange) -> Result<Self, ShardError> {
+        let own = match self.classes.is_empty() {
+            true => shards::Null::of(&self.scores, &vec![0; self.scores.len()])?,
+            false => shards::Null::of(&self.scores, &self.classes)?,
         };
-        let mut own = std::collections::BTreeMap::new();
-        for &class in &self.classes {
-            *own.entry(class).or_insert(0usize) += 1;
-        }
-        let of = |class: &usize| match own.get(class) {
-            Some(&count) if count >= minimum.max(1) => count,
-            _ => all,
-        };
-        classes.iter().map(of).max().unwrap_or(all)
+        let all = merged(
+            exchange,
+            "scores of trusted samples",
+            shards::Null::default(),
+            own,
+        )?;
+        Ok(Self {
+            scores: all.scores().to_vec(),
+            classes: all.classes().to_vec(),
+        })
     }
 
     /// Whether the scores of `other` reach as high as these, within one standard error, at the
@@ -150,8 +153,11 @@ pub struct Account {
     pub null: Null,
     /// Samples in the null distribution.
     pub null_samples: usize,
-    /// Training samples that were judged: all but trusted ones, canaries and those without a label.
+    /// Training samples that were judged: all but trusted ones, canaries and those without a label. Of this shard,
+    /// where samples are divided, as are all lists here.
     pub scored: Vec<usize>,
+    /// How many were judged, in all shards together, as are all counts here.
+    pub judged: usize,
     /// Conformal p-value of each training sample; 1 for trusted ones and canaries.
     pub p_values: Vec<f64>,
     /// Estimated chance that the label of each training sample is wrong; 0 for trusted ones and canaries.
@@ -161,6 +167,8 @@ pub struct Account {
     pub flags: Vec<bool>,
     /// Number of suspects.
     pub suspects: usize,
+    /// The p-value up to which samples are suspects, if there are any.
+    pub threshold: f64,
     /// Expected false suspects among them, at most.
     pub expected_false: f64,
     /// The smallest number of suspects that this null can show.
@@ -246,11 +254,34 @@ pub fn account_of(
     labels: &Labels,
     levels: Levels,
 ) -> Result<Account, String> {
+    account_with(channels, labels, levels, &Alone)
+}
+
+/// [`account_of`] by what all shards together say: the counts are those of all, lists are of this one's samples.
+///
+/// # Errors
+///
+/// As there, and parts that cannot be exchanged.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::account::account_with;
+/// use mirrorwatch_stats::shards::Alone;
+///
+/// let found = account_with(&evidence.channels, &labels, levels, &Alone)?;
+/// assert_eq!((found.flags.len(), found.judged), (200, 200));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn account_with(
+    channels: &[Channel],
+    labels: &Labels,
+    levels: Levels,
+    exchange: &dyn Exchange,
+) -> Result<Account, String> {
     let Some(channel) = channels.first() else {
         return Err("no estimator is configured; name one with --estimator".to_string());
     };
-    let null =
-        choose_null(labels, channel.held_out_null).ok_or_else(|| no_null(&channel.estimator))?;
+    let words = |error: ShardError| error.to_string();
     let by_class = levels.per_class.is_some();
     let pick = |samples: &[usize]| Known {
         scores: samples.iter().map(|&i| channel.train[i]).collect(),
@@ -259,6 +290,9 @@ pub fn account_of(
             false => Vec::new(),
         },
     };
+    let trusted = pick(&labels.trusted).of_all(exchange).map_err(words)?;
+    let null = choose_null(!trusted.scores.is_empty(), channel.held_out_null)
+        .ok_or_else(|| no_null(&channel.estimator))?;
     let held_out = Known {
         scores: channel.probe.clone(),
         classes: match by_class {
@@ -267,23 +301,24 @@ pub fn account_of(
         },
     };
     let mut known = match null {
-        Null::Trusted => pick(&labels.trusted),
+        Null::Trusted => trusted,
         Null::HeldOut | Null::Pooled => held_out.clone(),
     };
     // Suspects are named in the tail, where a held-out sample's own fork reads it on the safe side; the bound is
     // taken wherever it is largest, so that its null must match at every height. (The estimated share of right labels,
     // which naming adapts to, looks at the middle; measured, the caution of the tail outweighs that by far.)
     let bounding = match null {
-        Null::Trusted => known.scores.clone(),
-        Null::HeldOut | Null::Pooled => channel.probe_mean.clone(),
+        Null::Trusted => &known.scores,
+        Null::HeldOut | Null::Pooled => &channel.probe_mean,
     };
     let scored = scored_samples(labels);
     let judged = pick(&scored);
-    let samples = labels.train.len();
-    let words = |error: StatsError| error.to_string();
-    let bound = noise_ratio::lower_bound(&bounding, &judged.scores, levels.alpha).map_err(words)?;
-    let mut account =
-        count(null, &known, scored, &judged, samples, &bound, levels).map_err(words)?;
+    let deciding = Deciding { levels, exchange };
+    let bound = deciding.bound(bounding, &judged).map_err(words)?;
+    let (samples, canaries) = (labels.train.len(), pick(&labels.canaries));
+    let mut account = deciding
+        .count((null, &known), scored, &judged, samples, &bound)
+        .map_err(words)?;
     if null == Null::Trusted
         && channel.held_out_null
         && lacks_resolution(&account)
@@ -294,19 +329,14 @@ pub fn account_of(
         let scored = std::mem::take(&mut account.scored);
         drop(account);
         // The bound and the estimate stay with the trusted null, which is exact.
-        account = count(
-            Null::Pooled,
-            &known,
-            scored,
-            &judged,
-            samples,
-            &bound,
-            levels,
-        )
-        .map_err(words)?;
+        let pooled = (Null::Pooled, &known);
+        account = deciding
+            .count(pooled, scored, &judged, samples, &bound)
+            .map_err(words)?;
     }
-    account.canaries_found =
-        canaries_found(&account, &known, &pick(&labels.canaries), levels).map_err(words)?;
+    account.canaries_found = deciding
+        .canaries_found(&account, &known, &canaries)
+        .map_err(words)?;
     Ok(account)
 }
 
@@ -315,30 +345,6 @@ pub(crate) fn no_null(estimator: &Estimator) -> String {
     format!(
         "the estimator {estimator} has no valid null distribution without a trusted set; add trusted samples or use finetune:after"
     )
-}
-
-/// Canaries whose p-value is at most the largest of a suspect. They take no part in the selection, so
-/// that planting them changes no count.
-fn canaries_found(
-    account: &Account,
-    null: &Known,
-    canaries: &Known,
-    levels: Levels,
-) -> Result<usize, StatsError> {
-    let mut threshold: Option<f64> = None;
-    for (&flag, &p) in account.flags.iter().zip(&account.p_values) {
-        if flag {
-            threshold = Some(threshold.map_or(p, |t| t.max(p)));
-        }
-    }
-    let Some(threshold) = threshold else {
-        return Ok(0);
-    };
-    let p = match levels.per_class {
-        None => conformal::p_values(&null.scores, &canaries.scores),
-        Some(minimum) => null.p_values_by_class(canaries, minimum),
-    };
-    Ok(p?.iter().filter(|&&p| p <= threshold).count())
 }
 
 /// A null needs to resolve this many times finer than the number of wrong labels there seem to be.
@@ -353,12 +359,12 @@ const RESOLUTION: f64 = 2.0;
 /// Whether there seem to be too few wrong labels for this null to name them. It looks at the size of the
 /// null and at the estimated number of wrong labels, never at how many another null would name.
 fn lacks_resolution(account: &Account) -> bool {
-    let wrong = account.estimate * account.scored.len() as f64;
+    let wrong = account.estimate * account.judged as f64;
     wrong < RESOLUTION * account.min_detectable as f64
 }
 
-fn choose_null(labels: &Labels, held_out_valid: bool) -> Option<Null> {
-    if !labels.trusted.is_empty() {
+fn choose_null(trusted: bool, held_out_valid: bool) -> Option<Null> {
+    if trusted {
         Some(Null::Trusted)
     } else if held_out_valid {
         Some(Null::HeldOut)
@@ -379,58 +385,120 @@ fn scored_samples(labels: &Labels) -> Vec<usize> {
     (0..judged.len()).filter(|&sample| judged[sample]).collect()
 }
 
-fn count(
-    null: Null,
-    known: &Known,
-    scored: Vec<usize>,
-    judged: &Known,
-    samples: usize,
-    bound: &NoiseBound,
+/// By what the count is taken.
+struct Deciding<'a> {
     levels: Levels,
-) -> Result<Account, StatsError> {
-    let null_samples = known.scores.len();
-    let ruler = Ruler::new(&known.scores)?;
-    let cells = ruler.count(&judged.scores)?;
-    // The same for all samples of a cell, so that none has to keep them.
-    let p_of: Vec<f64> = (0..=null_samples).map(|cell| cells.p_value(cell)).collect();
-    let by_class = match levels.per_class {
-        None => None,
-        Some(minimum) => Some(known.p_values_by_class(judged, minimum)?),
-    };
-    let threshold = match &by_class {
-        None => cells.threshold(levels.fdr)?,
-        Some(p) => fdr::adaptive_threshold_of(p, null_samples, levels.fdr)?,
-    };
-    let right_of = cells.false_discovery_rates(threshold.clean_share)?;
-    let mut p_values = vec![1.0; samples];
-    let mut wrong_probability = vec![0.0; samples];
-    let mut flags = vec![false; samples];
-    for (position, &sample) in scored.iter().enumerate() {
-        let cell = ruler.cell(judged.scores[position]);
-        let p = by_class.as_ref().map_or(p_of[cell], |p| p[position]);
-        p_values[sample] = p;
-        wrong_probability[sample] = (1.0 - right_of[cell]) as f32;
-        flags[sample] = threshold.selects(p);
+    exchange: &'a dyn Exchange,
+}
+
+impl Deciding<'_> {
+    /// How many judged samples lie between which null scores, of all shards.
+    fn cells(&self, ruler: &Ruler, scores: &[f32]) -> Result<Cells, ShardError> {
+        merged(
+            self.exchange,
+            "cells",
+            ruler.count(&[])?,
+            ruler.count(scores)?,
+        )
     }
-    Ok(Account {
-        null,
-        null_samples,
-        p_values,
-        wrong_probability,
-        flags,
-        suspects: threshold.count,
-        expected_false: threshold.expected_false,
-        min_detectable: fdr::min_detectable(
-            scored.len(),
-            known.resolution(&judged.classes, levels),
-            levels.fdr,
-            threshold.clean_share,
-        ),
-        lower_bound: bound.ratio,
-        estimate: bound.estimate,
-        canaries_found: 0,
-        scored,
-    })
+
+    fn bound(&self, null: &[f32], judged: &Known) -> Result<NoiseBound, ShardError> {
+        let cells = self.cells(&Ruler::new(null)?, &judged.scores)?;
+        Ok(cells.lower_bound(self.levels.alpha)?)
+    }
+
+    /// The same by class, where each class has a null of its own.
+    fn class_cells(
+        &self,
+        known: &Known,
+        judged: &Known,
+        minimum: usize,
+    ) -> Result<ClassCells, ShardError> {
+        let of = |scores: &[f32], classes: &[usize]| {
+            ClassCells::count(&known.scores, &known.classes, scores, classes, minimum)
+        };
+        merged(
+            self.exchange,
+            "cells by class",
+            of(&[], &[])?,
+            of(&judged.scores, &judged.classes)?,
+        )
+    }
+
+    fn count(
+        &self,
+        (null, known): (Null, &Known),
+        scored: Vec<usize>,
+        judged: &Known,
+        samples: usize,
+        bound: &NoiseBound,
+    ) -> Result<Account, ShardError> {
+        let (fdr, null_samples) = (self.levels.fdr, known.scores.len());
+        let ruler = Ruler::new(&known.scores)?;
+        let cells = self.cells(&ruler, &judged.scores)?;
+        // The same for all samples of a cell, so that none has to keep them.
+        let p_of: Vec<f64> = (0..=null_samples).map(|cell| cells.p_value(cell)).collect();
+        let (threshold, resolution, by_class) = match self.levels.per_class {
+            None => (cells.threshold(fdr)?, null_samples, None),
+            Some(minimum) => {
+                let cells = self.class_cells(known, judged, minimum)?;
+                let p = known.p_values_by_class(judged, minimum)?;
+                (cells.threshold(fdr)?, cells.resolution(), Some(p))
+            }
+        };
+        let right_of = cells.false_discovery_rates(threshold.clean_share)?;
+        let mut p_values = vec![1.0; samples];
+        let mut wrong_probability = vec![0.0; samples];
+        let mut flags = vec![false; samples];
+        for (position, &sample) in scored.iter().enumerate() {
+            let cell = ruler.cell(judged.scores[position]);
+            let p = by_class.as_ref().map_or(p_of[cell], |p| p[position]);
+            p_values[sample] = p;
+            wrong_probability[sample] = (1.0 - right_of[cell]) as f32;
+            flags[sample] = threshold.selects(p);
+        }
+        let judged = cells.samples();
+        Ok(Account {
+            null,
+            null_samples,
+            judged,
+            p_values,
+            wrong_probability,
+            flags,
+            suspects: threshold.count,
+            threshold: threshold.p_value,
+            expected_false: threshold.expected_false,
+            min_detectable: fdr::min_detectable(judged, resolution, fdr, threshold.clean_share),
+            lower_bound: bound.ratio,
+            estimate: bound.estimate,
+            canaries_found: 0,
+            scored,
+        })
+    }
+
+    /// Canaries whose p-value is at most the largest of a suspect. They take no part in the selection, so
+    /// that planting them changes no count.
+    fn canaries_found(
+        &self,
+        account: &Account,
+        null: &Known,
+        canaries: &Known,
+    ) -> Result<usize, ShardError> {
+        let p = match self.levels.per_class {
+            None => conformal::p_values(&null.scores, &canaries.scores),
+            Some(minimum) => null.p_values_by_class(canaries, minimum),
+        };
+        let found = |p: &&f64| account.suspects > 0 && **p <= account.threshold;
+        let own = p?.iter().filter(found).count() as u64;
+        let own = Tally::of_counts([(0, own)]);
+        let all = merged(
+            self.exchange,
+            "number of canaries found",
+            Tally::default(),
+            own,
+        )?;
+        Ok(all.total() as usize)
+    }
 }
 
 #[cfg(test)]

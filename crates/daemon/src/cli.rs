@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use mirrorwatch_influence::Task;
+use mirrorwatch_influence::{Divided, Task};
 use tracing_subscriber::EnvFilter;
 
 use crate::confirm::{self, ConfirmArgs};
@@ -19,7 +19,9 @@ use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, ScanOptions, WatchArgs};
 use crate::report::{self as whole, ReportArgs};
 use crate::review::{self, ReviewArgs};
+use crate::ship::{self, ShipArgs};
 use crate::status::{self, StatusArgs};
+use crate::unite::{self, UniteArgs};
 use crate::verify::{self, VerifyArgs};
 
 /// Live label-noise alerting: watch a training run's checkpoints and count suspicious labels.
@@ -127,6 +129,18 @@ enum Command<A: Args> {
         #[command(flatten)]
         review: Box<ReviewArgs>,
     },
+    /// Put together what the shards of a divided sidecar have found
+    ///
+    /// For `watch --shard`: the result is the state of a sidecar that had read all samples, for all commands that work
+    /// on one.
+    Unite {
+        #[command(flatten)]
+        task: A,
+        #[command(flatten)]
+        unite: Box<UniteArgs>,
+    },
+    /// Send checkpoints to a store, for sidecars on other machines that `watch --fetch` them
+    Ship(ShipArgs),
     /// Ask a running sidecar what it knows
     ///
     /// Exit codes: 0 it is healthy, 1 it is not, 2 it cannot be reached.
@@ -292,6 +306,13 @@ where
         Command::Review { task, review } => {
             with_task(build, task, &review.scan, |task| review::run(task, &review))
         }
+        Command::Unite { task, unite } => {
+            with_task(build, task, &unite.scan, |task| unite::run(task, &unite))
+        }
+        Command::Ship(args) => {
+            set_up_log(LogFormat::Text);
+            report(ship::run(&args))
+        }
         Command::Status(args) => report(status::run(&args)),
         Command::Completions { shell } => {
             let name = whole.get_name().to_string();
@@ -307,11 +328,15 @@ fn with_task<A, T, E: std::fmt::Display>(
     build: impl FnOnce(A) -> Result<T, E>,
     options: A,
     scan: &ScanOptions,
-    act: impl FnOnce(&T) -> Result<bool, DaemonError>,
-) -> ExitCode {
+    act: impl FnOnce(&Divided<T>) -> Result<bool, DaemonError>,
+) -> ExitCode
+where
+    T: Task,
+{
     set_up_process(scan, scan.threads, || set_up_log(LogFormat::Text));
     match build(options) {
-        Ok(task) => report(act(&task)),
+        // As divided as a task that is watched, so that all commands are compiled for one kind of task.
+        Ok(task) => report(act(&Divided::new(task, None))),
         Err(error) => fail(&error),
     }
 }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::bounded;
 use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
 use mirrorwatch_http::wait_for_shutdown_signal;
-use mirrorwatch_influence::{Labels, Task};
+use mirrorwatch_influence::{Divided, Labels, Task};
 
 use crate::api::guard::Guard;
 use crate::audit::desk::Desk;
+use crate::dividing;
 use crate::error::DaemonError;
 use crate::hub::Hub;
 use crate::intake::{Intake, Job, Unhooked};
@@ -61,6 +62,8 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let config = args.scan.config::<T>()?;
     // Before the data, which may take a while: a mistake in it is told at once.
     let web = web::load(args)?;
+    dividing::check(args, &config)?;
+    let task = Divided::new(task, args.shard);
     let labels = Arc::new(Labels::read(&task)?);
     rehearsed(&task, &labels, &config)?;
     if args.leak_probes > 0 && !labels.has_classes() {
@@ -88,6 +91,12 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         &labels,
         hub.clone(),
     ));
+    let turns = dividing::turns(args, &state, &labels, &config, task.whole())?;
+    if let Some(division) = args.shard {
+        metrics
+            .register_shard(division.index, division.count)
+            .map_err(|error| DaemonError::Option(error.to_string()))?;
+    }
     let cancel = Arc::new(AtomicBool::new(false));
 
     let server = web::bind(args, web.as_ref())?;
@@ -145,8 +154,10 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         config,
         levels: args.scan.levels(),
         budget: args.budget,
+        consumed_only: args.consumed_only,
         write_scores: args.write_scores,
         leak_probes: args.leak_probes as usize,
+        turns,
         queue: queue.clone(),
         runs: runs.clone(),
         metrics: metrics.clone(),
@@ -157,7 +168,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         root: args.root.clone(),
         unhooked: Unhooked::new(artifacts, Duration::from_secs(args.artifacts_quiet_seconds)),
         spool,
-        limit: args.queue as usize,
+        limit: dividing::queue_limit(args),
         max_bytes: args.max_checkpoint_mib.saturating_mul(1 << 20),
         queue: queue.clone(),
         runs: runs.clone(),
@@ -178,6 +189,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         })?
     };
     let scanner = spawn("mirrorwatch-scan", move || worker.run())?;
+    let fetcher = dividing::fetch(args, cancel.clone())?;
     let (dark, darkened) = bounded::<()>(0);
     let view = {
         let (hub, runs) = (hub.clone(), runs.clone());
@@ -212,7 +224,12 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     cancel.store(true, Ordering::Relaxed);
     queue.close();
     drop(stop);
-    for (name, thread) in [("watching", watcher), ("scanning", scanner)] {
+    let threads = [
+        ("watching", Some(watcher)),
+        ("scanning", Some(scanner)),
+        ("fetching", fetcher),
+    ];
+    for (name, thread) in threads.into_iter().filter_map(|(name, t)| Some((name, t?))) {
         if thread.join().is_err() {
             tracing::error!("the {name} thread had panicked");
         }
@@ -226,7 +243,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     Ok(failures(&metrics) == 0)
 }
 
-fn spawn(
+pub(crate) fn spawn(
     name: &str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<std::thread::JoinHandle<()>, DaemonError> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use mirrorwatch_checkpoint::CheckpointError;
 use mirrorwatch_http::HttpError;
 use mirrorwatch_influence::InfluenceError;
+use mirrorwatch_shards::ShardsError;
 use thiserror::Error;
 
 /// Why the daemon cannot start or go on.
@@ -58,6 +59,9 @@ pub enum DaemonError {
         /// What is wrong.
         message: String,
     },
+    /// Where shards meet.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
     /// An option that does not make sense.
     #[error("{0}")]
     Option(String),

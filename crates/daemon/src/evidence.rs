@@ -1,7 +1,7 @@
 //! Evidence: what the checkpoints of a run have said of every sample so far.
 
 use mirrorwatch_influence::{Estimator, Labels, Scan};
-use mirrorwatch_stats::StatsError;
+use mirrorwatch_stats::shards::{Alone, ShardError};
 
 use crate::history::History;
 use crate::part::Part;
@@ -138,7 +138,7 @@ impl Evidence {
     /// assert_eq!((evidence.checkpoints, evidence.weight), (2, 2.0 * before));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn add(&mut self, scan: &Scan, epoch: u64, labels: &Labels) -> Result<(), StatsError> {
+    pub fn add(&mut self, scan: &Scan, epoch: u64, labels: &Labels) -> Result<(), ShardError> {
         self.add_part(scan, epoch, labels, None)
     }
 
@@ -167,8 +167,8 @@ impl Evidence {
         epoch: u64,
         labels: &Labels,
         part: Option<&Part>,
-    ) -> Result<(), StatsError> {
-        let pending = Pending::of_part(self, scan, labels, part)?;
+    ) -> Result<(), ShardError> {
+        let pending = Pending::of_part(self, scan, labels, part, &Alone)?;
         let (mut losses, mut margins) = (scan.train_losses.clone(), scan.train_margins.clone());
         if let Some(part) = part {
             part.carry_over(&mut losses, &self.last_loss);

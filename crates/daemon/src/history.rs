@@ -172,6 +172,35 @@ impl History {
         }
         points
     }
+
+    /// The histories of shards put together; each sample of a shard is at the position that goes with it, of `samples`.
+    /// None where they are not of the same checkpoints.
+    pub(crate) fn united(shards: &[(&History, &[usize])], samples: usize) -> Option<Self> {
+        let (first, _) = shards.first()?;
+        let mut columns = Vec::with_capacity(first.columns.len());
+        for (nth, of) in first.columns.iter().enumerate() {
+            let mut column = Column {
+                epoch: of.epoch,
+                step: of.step,
+                p_values: vec![0; samples],
+                losses: vec![0; samples],
+            };
+            for (history, positions) in shards {
+                let theirs = history.columns.get(nth)?;
+                if history.columns.len() != first.columns.len()
+                    || (theirs.epoch, theirs.step) != (of.epoch, of.step)
+                {
+                    return None;
+                }
+                for (index, &position) in positions.iter().enumerate() {
+                    column.p_values[position] = theirs.p_values[index];
+                    column.losses[position] = theirs.losses[index];
+                }
+            }
+            columns.push(column);
+        }
+        Self::restored(columns)
+    }
 }
 
 /// 0 for 1, 255 for the smallest.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Counter, Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::hub::Hub;
@@ -21,7 +21,9 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub const SKIP_REASONS: [&str; 5] = ["superseded", "missed", "vanished", "repeated", "budget"];
 
 /// Stages at which a checkpoint can fail, pre-exported at zero.
-pub const STAGES: [&str; 6] = ["manifest", "spool", "load", "scan", "account", "export"];
+pub const STAGES: [&str; 7] = [
+    "manifest", "spool", "load", "shards", "scan", "account", "export",
+];
 
 /// How many series a run may have where labels come from data.
 ///
@@ -37,6 +39,8 @@ pub struct Limits {
     pub class_pairs: usize,
     /// Sources, the most conspicuous; 0 = not exported.
     pub sources: usize,
+    /// Only what is of this process's own: another one speaks for the run, see [`mirrorwatch_shards`].
+    pub follows: bool,
 }
 
 impl Default for Limits {
@@ -45,6 +49,7 @@ impl Default for Limits {
         Self {
             class_pairs: 0,
             sources: 50,
+            follows: false,
         }
     }
 }
@@ -80,6 +85,10 @@ pub struct Metrics {
     pub rescans: IntCounter,
     /// Whether the web configuration was good when it was looked at last.
     pub web_config_good: IntGauge,
+    /// Other shards that are waited for; exported where there are any.
+    pub waited_for: IntGauge,
+    /// Seconds in which this shard waited for others, likewise.
+    pub shard_wait: Counter,
 }
 
 impl Metrics {
@@ -115,7 +124,7 @@ impl Metrics {
     ///
     /// let hub = Arc::new(Hub::default());
     /// hub.update_run("mnist", |view| view.summary = Some(Arc::new(summary)));
-    /// let metrics = Metrics::with_limits(hub, Limits { class_pairs: 0, sources: 1 })?;
+    /// let metrics = Metrics::with_limits(hub, Limits { class_pairs: 0, sources: 1, follows: false })?;
     /// assert!(metrics.render()?.contains("source=\"ann\""));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -165,6 +174,14 @@ impl Metrics {
                 "mirrorwatch_web_config_last_reload_successful",
                 "1 unless the file of TLS and users, or one that it names, was no good when it was last looked at; the last good one stays in use.",
             )?,
+            waited_for: IntGauge::new(
+                "mirrorwatch_shards_waited_for",
+                "Other shards whose part of a scan is waited for at the moment.",
+            )?,
+            shard_wait: Counter::new(
+                "mirrorwatch_shard_wait_seconds_total",
+                "Time in which this shard waited for the parts of others.",
+            )?,
             registry,
             runs: Registry::new(),
         };
@@ -206,6 +223,33 @@ impl Metrics {
             prometheus::process_collector::ProcessCollector::for_self(),
         ))?;
         Ok(())
+    }
+
+    /// Exports what is to be known of one of several shards.
+    ///
+    /// # Errors
+    ///
+    /// Prometheus' own words: it was done before.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use mirrorwatch_daemon::{hub::Hub, metrics::Metrics};
+    /// let metrics = Metrics::new(Arc::new(Hub::default()))?;
+    /// metrics.register_shard(1, 4)?;
+    /// assert!(metrics.render()?.contains("mirrorwatch_shard_info{shard=\"1\",shards=\"4\"} 1\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register_shard(&self, index: u32, count: u32) -> Result<(), prometheus::Error> {
+        let info = Opts::new(
+            "mirrorwatch_shard_info",
+            "Always 1; the labels say which shard this is, from 0, and how many there are.",
+        );
+        let info = info.const_label("shard", index.to_string());
+        let info = IntGauge::with_opts(info.const_label("shards", count.to_string()))?;
+        info.set(1);
+        self.registry.register(Box::new(info))?;
+        self.registry.register(Box::new(self.waited_for.clone()))?;
+        self.registry.register(Box::new(self.shard_wait.clone()))
     }
 
     /// Counts a skipped checkpoint.

@@ -81,6 +81,7 @@ fn series_by_class_and_source_keep_to_their_limits() {
     let limits = |class_pairs, sources| Limits {
         class_pairs,
         sources,
+        follows: false,
     };
     let text = scrape_with(limits(5, 0));
     assert!(text.lines().any(|l| l == pair), "{text}");
@@ -216,5 +217,57 @@ fn a_run_that_expires_leaves_no_series() {
             .render()
             .unwrap()
             .contains("mirrorwatch_run_finished")
+    );
+}
+
+#[test]
+fn a_shard_that_follows_tells_of_its_own_only() {
+    let hub = Arc::new(Hub::default());
+    let summary = Summary {
+        shard: Some(OwnShare {
+            index: 1,
+            count: 3,
+            samples: 333,
+            suspects: 5,
+        }),
+        ..example("r")
+    };
+    hub.update_run("r", |view| view.summary = Some(Arc::new(summary.clone())));
+    let limits = Limits {
+        follows: true,
+        ..Limits::default()
+    };
+    let follower = Metrics::with_limits(hub.clone(), limits)
+        .unwrap()
+        .render()
+        .unwrap();
+    let of_runs: Vec<&str> = follower
+        .lines()
+        .filter(|line| line.contains("run="))
+        .collect();
+    let reviews = |line: &&&str| line.starts_with("mirrorwatch_reviews");
+    assert_eq!(of_runs.iter().filter(reviews).count(), 3, "{of_runs:?}");
+    let rest: Vec<&str> = of_runs
+        .iter()
+        .filter(|line| !reviews(line))
+        .copied()
+        .collect();
+    assert_eq!(
+        rest,
+        [
+            "mirrorwatch_shard_samples{run=\"r\"} 333",
+            "mirrorwatch_shard_suspects{run=\"r\"} 5",
+            "mirrorwatch_run_finished{run=\"r\"} 0",
+        ]
+    );
+    // The first one speaks for the run as well.
+    let leader = Metrics::new(hub).unwrap().render().unwrap();
+    assert!(
+        leader.contains("mirrorwatch_suspects{run=\"r\"} 12"),
+        "{leader}"
+    );
+    assert!(
+        leader.contains("mirrorwatch_shard_suspects{run=\"r\"} 5"),
+        "{leader}"
     );
 }

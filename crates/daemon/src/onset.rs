@@ -5,8 +5,11 @@
 //! show that. The samples that the model fitted at the previous scanned checkpoint and no longer fits
 //! do, source by source: see [`mirrorwatch_stats::onset`] for the test and what it promises.
 
+use std::collections::HashMap;
+
 use mirrorwatch_influence::Labels;
-use mirrorwatch_stats::{StatsError, onset};
+use mirrorwatch_stats::onset;
+use mirrorwatch_stats::shards::{Alone, Exchange, ShardError};
 use serde::{Deserialize, Serialize};
 
 use crate::sources::Sources;
@@ -121,6 +124,9 @@ pub struct Moment<'a> {
     pub margins: &'a [f32],
 }
 
+/// Stands for all classes where counts go by class.
+const WHOLE: usize = usize::MAX;
+
 /// Compares the checkpoint `now` with the one scanned before, of which `state` still tells.
 ///
 /// `scored`: the samples that are judged. `alpha`: the chance that any source is flagged at any time of the
@@ -158,7 +164,23 @@ pub fn compare(
     labels: &Labels,
     scored: &[usize],
     alpha: f64,
-) -> Result<Onset, StatsError> {
+) -> Result<Onset, ShardError> {
+    compare_with(state, now, sources, (labels, scored), alpha, &Alone)
+}
+
+/// [`compare`] by the samples of all shards.
+///
+/// # Errors
+///
+/// As there, and parts that cannot be exchanged.
+pub(crate) fn compare_with(
+    state: &RunState,
+    now: Moment<'_>,
+    sources: &Sources,
+    (labels, scored): (&Labels, &[usize]),
+    alpha: f64,
+    exchange: &dyn Exchange,
+) -> Result<Onset, ShardError> {
     let Some(last) = state.summaries.last() else {
         return Ok(Onset::default());
     };
@@ -176,29 +198,49 @@ pub fn compare(
     found.since_step = Some(last.step);
 
     let earlier = &state.evidence.last_margin;
-    let (mut numbers, mut given) = (Vec::new(), Vec::new());
-    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut counts: HashMap<(usize, usize), [usize; 3]> = HashMap::new();
     let (mut forgotten, mut learnt) = (0, 0);
     for &sample in scored {
         let (was, is) = (earlier[sample] > 0.0, now.margins[sample] > 0.0);
-        forgotten += usize::from(was && !is);
-        learnt += usize::from(is && !was);
+        let (lost, gained) = (usize::from(was && !is), usize::from(is && !was));
+        forgotten += lost;
+        learnt += gained;
         if let Some(number) = sources.number(sample) {
-            numbers.push(number);
-            given.push(labels.train[sample]);
-            before.push(was);
-            after.push(is);
+            let count = counts.entry((number, labels.train[sample])).or_default();
+            *count = [
+                count[0] + usize::from(was),
+                count[1] + lost,
+                count[2] + gained,
+            ];
         }
     }
-    found.forgotten = Some(forgotten);
-    found.learnt = Some(learnt);
+    let mut all = sources.by_name(counts);
+    // The whole, beside its sources, under a name that none of them can be confused with by its class.
+    all.add("", WHOLE, [0, forgotten, learnt]);
+    let all = all.of_all(exchange, "labels forgotten by source")?;
+    let (names, numbered) = all.numbered();
+    let mut groups = Vec::with_capacity(numbered.len());
+    for (group, stratum, [fitted, lost, gained]) in numbered {
+        if stratum == WHOLE {
+            found.forgotten = Some(lost);
+            found.learnt = Some(gained);
+        } else {
+            groups.push(onset::Count {
+                group,
+                stratum,
+                fitted,
+                lost,
+                gained,
+            });
+        }
+    }
     let level = onset::level(alpha, found.comparisons);
-    for change in onset::changes(&numbers, &given, &before, &after, level)? {
+    for change in onset::changes_of_counts(&groups, level)? {
         if !change.went_bad {
             continue;
         }
         found.flagged.push(SourceOnset {
-            source: sources.name(change.group).to_string(),
+            source: names[change.group].to_string(),
             epoch: now.epoch,
             step: now.step,
             since_epoch: last.epoch,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use mirrorwatch_checkpoint::Artifacts;
-use mirrorwatch_influence::{Estimator, Labels, ScanConfig, Task, rehearse, score};
+use mirrorwatch_influence::{Division, Estimator, Labels, ScanConfig, Task, rehearse, score};
+use mirrorwatch_stats::shards::MOST_SHARDS;
 
 use crate::account::{Levels, no_null};
 use crate::backend;
@@ -92,6 +93,21 @@ impl ScanOptions {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn config<T: Task>(&self) -> Result<ScanConfig, DaemonError> {
+        Ok(ScanConfig {
+            estimators: self.estimators::<T>()?,
+            folds: self.folds as usize,
+            batch_size: self.batch_size as usize,
+            seed: self.seed,
+            device: backend::device(&self.device)?,
+        })
+    }
+
+    /// The estimators, each once.
+    ///
+    /// # Errors
+    ///
+    /// An unknown one.
+    pub(crate) fn estimators<T: Task>(&self) -> Result<Vec<Estimator>, DaemonError> {
         let mut estimators = Vec::new();
         for name in &self.estimators {
             let estimator = Estimator::parse::<T>(name)?;
@@ -99,13 +115,7 @@ impl ScanOptions {
                 estimators.push(estimator);
             }
         }
-        Ok(ScanConfig {
-            estimators,
-            folds: self.folds as usize,
-            batch_size: self.batch_size as usize,
-            seed: self.seed,
-            device: backend::device(&self.device)?,
-        })
+        Ok(estimators)
     }
 
     /// The levels to count at.
@@ -227,6 +237,13 @@ pub struct WatchArgs {
     #[arg(long, value_name = "BUDGET")]
     pub budget: Option<Budget>,
 
+    /// Read only the samples that training has consumed since the last scan, where its hook says which (`Hook::consumed`).
+    ///
+    /// For data that comes as a stream, or that a run takes days to go through once. The others keep what they have, as
+    /// under a budget. Where it is not known what was consumed, everything is read.
+    #[arg(long, conflicts_with_all = ["budget", "shard"])]
+    pub consumed_only: bool,
+
     /// Waiting checkpoints of a live run before the oldest gives way to the newest
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub queue: u32,
@@ -260,6 +277,24 @@ pub struct WatchArgs {
     /// Costs nine sweeps of the training set each time, where a scan costs three.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub leak_probes: u32,
+
+    /// Be shard I of N, counted from 0: judge only this shard's samples, together with the others.
+    ///
+    /// All shards watch the same checkpoints, take the same options and meet at the place that --meet names. Counts are
+    /// those of all, lists those of the shard; `mirrorwatch unite` puts lists and evidence together. Each needs a
+    /// --state of its own. See docs/sharding.md.
+    #[arg(long, value_name = "I/N", value_parser = division, requires = "meet")]
+    pub shard: Option<Division>,
+
+    /// Where shards meet: a directory that all of them share, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX. Empty at first.
+    #[arg(long, value_name = "PLACE", requires = "shard")]
+    pub meet: Option<String>,
+
+    /// Fetch checkpoints from this place into --root, where `mirrorwatch ship` has put them.
+    ///
+    /// A directory, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX.
+    #[arg(long, value_name = "PLACE")]
+    pub fetch: Option<String>,
 
     /// Write the scores of all samples beside the suspects
     #[arg(long)]
@@ -367,6 +402,7 @@ impl WatchArgs {
         Limits {
             class_pairs: self.class_metrics as usize,
             sources: self.source_metrics as usize,
+            follows: self.shard.is_some_and(|division| division.index > 0),
         }
     }
 
@@ -419,6 +455,22 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// One share of so many.
+fn division(text: &str) -> Result<Division, String> {
+    let parsed = text.split_once('/').and_then(|(index, count)| {
+        let (index, count) = (index.parse().ok()?, count.parse().ok()?);
+        Some(Division { index, count })
+    });
+    match parsed {
+        Some(division) if division.index < division.count && division.count <= MOST_SHARDS => {
+            Ok(division)
+        }
+        _ => Err(format!(
+            "must be I/N, with I from 0 to N - 1 and N at most {MOST_SHARDS}"
+        )),
+    }
 }
 
 /// A finite number above 0.

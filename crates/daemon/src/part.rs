@@ -105,35 +105,101 @@ pub fn choose(
     if samples >= labelled.len() || evidence.checkpoints == 0 {
         return None;
     }
-    let share = TURN * samples as f64 / labelled.len() as f64;
-    let from = evidence.turned;
-    let has_turn = |sample: usize, set: u64| {
-        let place = phase(seed ^ set, sample) - from;
-        place.rem_euclid(1.0) < share
+    let turn = Turn {
+        from: evidence.turned,
+        share: TURN * samples as f64 / labelled.len() as f64,
+        seed,
     };
     let line = Line::near(channel.train.as_slice(), &labelled, wrong, samples);
     let mut part = Part {
         train: Vec::with_capacity(2 * samples),
         typical: Vec::with_capacity(samples),
         probe: Vec::new(),
-        turned: (from + share).fract(),
+        turned: turn.end(),
     };
     for sample in labelled {
-        let turn = has_turn(sample, TRAINING);
-        if turn {
+        let has_turn = turn.has(sample, TRAINING);
+        if has_turn {
             part.typical.push(sample);
         }
-        if turn || line.has(channel.train[sample]) {
+        if has_turn || line.has(channel.train[sample]) {
             part.train.push(sample);
         }
     }
     for (sample, &score) in channel.probe.iter().enumerate() {
-        if has_turn(sample, PROBE) || line.has(score) {
+        if turn.has(sample, PROBE) || line.has(score) {
             part.probe.push(sample);
         }
     }
     // A handful says nothing of all.
     (part.typical.len() >= FEWEST).then_some(part)
+}
+
+/// The samples that the training has consumed since the scan before, by their positions; none where all are to be read:
+/// at a run's first scan, and where so few would have to stand for all.
+///
+/// What is consumed is drawn by the training's own order, not by label or trust, and probe samples take turns at the
+/// same rate.
+///
+/// ```
+#[doc = include_str!("example_run.txt")]
+/// use mirrorwatch_daemon::part::consumed;
+///
+/// let half: Vec<u64> = (0..200).step_by(2).collect();
+/// let part = consumed(&evidence, &labels, &half, 0).ok_or("all are read")?;
+/// assert_eq!((part.train.len(), &part.train[..3]), (100, &[0, 2, 4][..]));
+/// assert!((150..350).contains(&part.probe.len()));
+/// assert_eq!(consumed(&evidence, &labels, &half[..5], 0), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn consumed(
+    evidence: &Evidence,
+    labels: &Labels,
+    positions: &[u64],
+    seed: u64,
+) -> Option<Part> {
+    let labelled = labels.labelled();
+    if evidence.checkpoints == 0 {
+        return None;
+    }
+    let was = |sample: &usize| positions.binary_search(&(*sample as u64)).is_ok();
+    let train: Vec<usize> = labelled.iter().copied().filter(was).collect();
+    if train.len() < FEWEST || train.len() == labelled.len() {
+        return None;
+    }
+    let share = train.len() as f64 / labelled.len() as f64;
+    let turn = Turn {
+        from: evidence.turned,
+        share,
+        seed,
+    };
+    let probe = evidence.channels.first()?.probe.len();
+    Some(Part {
+        typical: train.clone(),
+        train,
+        probe: (0..probe)
+            .filter(|&sample| turn.has(sample, PROBE))
+            .collect(),
+        turned: turn.end(),
+    })
+}
+
+/// Whose turn it is.
+struct Turn {
+    from: f64,
+    share: f64,
+    seed: u64,
+}
+
+impl Turn {
+    fn has(&self, sample: usize, set: u64) -> bool {
+        let place = phase(self.seed ^ set, sample) - self.from;
+        place.rem_euclid(1.0) < self.share
+    }
+
+    fn end(&self) -> f64 {
+        (self.from + self.share).fract()
+    }
 }
 
 /// The fewest samples that may stand for all; with less, everything is read. A budget never asks for so few.

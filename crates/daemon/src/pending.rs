@@ -1,8 +1,8 @@
 //! A scan on its way into the evidence: what can fail is done, and nothing is changed yet.
 
 use mirrorwatch_influence::{Estimate, Labels, Scan};
-use mirrorwatch_stats::StatsError;
 use mirrorwatch_stats::moments::{compress, robust_location_scale};
+use mirrorwatch_stats::shards::{Alone, Exchange, ShardError, Tally, location_scale, merged};
 
 use crate::drift::Drift;
 use crate::evidence::{Channel, Evidence};
@@ -53,23 +53,25 @@ impl Pending {
     /// assert_eq!(Pending::new(&evidence, &scan, &labels)?.channels.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn new(evidence: &Evidence, scan: &Scan, labels: &Labels) -> Result<Self, StatsError> {
-        Self::of_part(evidence, scan, labels, None)
+    pub fn new(evidence: &Evidence, scan: &Scan, labels: &Labels) -> Result<Self, ShardError> {
+        Self::of_part(evidence, scan, labels, None, &Alone)
     }
 
-    /// As [`Pending::new`], of a scan that read a part of the samples; none where it read all.
+    /// As [`Pending::new`], of a scan that read a part of the samples (none where it read all), or of one of several
+    /// shards, which standardise by the scores of all.
     ///
     /// # Errors
     ///
-    /// Scores that cannot be standardised.
+    /// Scores that cannot be standardised, and parts that cannot be exchanged.
     ///
     /// ```
     #[doc = include_str!("example_run.txt")]
     /// use mirrorwatch_daemon::part::choose;
     /// use mirrorwatch_daemon::pending::Pending;
+    /// use mirrorwatch_stats::shards::Alone;
     ///
     /// let part = choose(&evidence, &labels, 40, 10, 0).ok_or("all are read")?;
-    /// let pending = Pending::of_part(&evidence, &scan, &labels, Some(&part))?;
+    /// let pending = Pending::of_part(&evidence, &scan, &labels, Some(&part), &Alone)?;
     /// assert_eq!(pending.channels[0].train.len(), 200);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -78,11 +80,15 @@ impl Pending {
         scan: &Scan,
         labels: &Labels,
         part: Option<&Part>,
-    ) -> Result<Self, StatsError> {
+        exchange: &dyn Exchange,
+    ) -> Result<Self, ShardError> {
         let says = match part {
             None => {
-                let samples = labels.train.len() - labels.unlabelled.len();
-                says(scan, fitted(scan.train_margins.iter()), samples)
+                let samples = (labels.train.len() - labels.unlabelled.len()) as u64;
+                let fitted = fitted(scan.train_margins.iter()) as u64;
+                let own = Tally::of_counts([(0, samples - fitted), (1, fitted)]);
+                let all = merged(exchange, "number of fitted labels", Tally::default(), own)?;
+                says(scan, all.count(1) as usize, all.total() as usize)
             }
             Some(Part { typical, .. }) => {
                 let margins = typical.iter().map(|&sample| &scan.train_margins[sample]);
@@ -102,7 +108,7 @@ impl Pending {
         for (nth, channel) in evidence.channels.iter().enumerate() {
             let mut channel = channel.clone();
             if let Some(estimate) = scan.estimates.get(nth) {
-                channel.add(estimate, labels, part, share)?;
+                channel.add(estimate, labels, part, share, exchange)?;
                 if labels.has_classes() {
                     let read = part.map(|part| &part.train[..]);
                     channel.vote(&estimate.suggested, read, vote_share);
@@ -134,6 +140,9 @@ const DECIDED: i32 = 8;
 /// CIFAR-10 features, a Fashion-MNIST CNN), .849, .873 and .871 are right with 8, .859, .872 and .872 with 4, .861,
 /// .874 and .876 with 2, and .854, .861 and .882 with equal votes.
 const VOTE_DECIDED: i32 = 2;
+
+/// What shards exchange to standardise by.
+const SCORES: &str = "scores";
 
 /// The least that a checkpoint is taken to say: a model that knows nothing or has memorised
 /// everything still counts, for it may be all there is.
@@ -198,15 +207,18 @@ impl Channel {
         labels: &Labels,
         part: Option<&Part>,
         weight: f32,
-    ) -> Result<(), StatsError> {
+        exchange: &dyn Exchange,
+    ) -> Result<(), ShardError> {
         self.held_out_null = estimate.held_out_null;
         let of = |samples: &[usize]| -> Vec<f32> {
             samples.iter().map(|&i| estimate.train[i]).collect()
         };
         let (location, scale) = match part {
             Some(part) => robust_location_scale(&of(&part.typical))?,
-            None if labels.unlabelled.is_empty() => robust_location_scale(&estimate.train)?,
-            None => robust_location_scale(&of(&labels.labelled()))?,
+            None if labels.unlabelled.is_empty() => {
+                location_scale(exchange, SCORES, &estimate.train)?
+            }
+            None => location_scale(exchange, SCORES, &of(&labels.labelled()))?,
         };
         let now = |score: f32| compress(score, location, scale);
         let drift =

@@ -73,6 +73,35 @@ impl<J> Queue<J> {
         Some(job)
     }
 
+    /// Takes the job of `run` that is wanted, and those of the run that came before it; waits up to `patience` for it.
+    pub fn take(
+        &self,
+        run: &str,
+        wanted: impl Fn(&J) -> bool,
+        patience: Duration,
+    ) -> Option<(J, Vec<J>)> {
+        let find = |state: &State<J>| {
+            state
+                .jobs
+                .iter()
+                .position(|(r, job)| r == run && wanted(job))
+        };
+        let state = self.lock();
+        let (mut state, _) = self
+            .arrived
+            .wait_timeout_while(state, patience, |s| find(s).is_none() && !s.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut place = find(&state)?;
+        let mut passed = Vec::new();
+        while let Some(old) = state.jobs.iter().take(place).position(|(r, _)| r == run) {
+            passed.extend(state.jobs.remove(old).map(|(_, job)| job));
+            place -= 1;
+        }
+        let (_, job) = state.jobs.remove(place)?;
+        state.busy += 1;
+        Some((job, passed))
+    }
+
     /// A job that was taken is dealt with.
     pub fn done(&self) {
         let mut state = self.lock();
@@ -121,6 +150,20 @@ mod tests {
             queue.done();
         }
         assert!(queue.is_idle());
+    }
+
+    #[test]
+    fn one_that_is_asked_for_comes_with_those_before_it_of_its_run() {
+        let queue = Queue::default();
+        for (run, job) in [("a", 1), ("b", 10), ("a", 2), ("b", 11), ("a", 3)] {
+            queue.push(run, job, 9);
+        }
+        assert_eq!(queue.take("a", |job| *job == 4, NOW), None);
+        assert_eq!(queue.take("b", |job| *job == 2, NOW), None);
+        assert_eq!(queue.take("a", |job| *job == 2, NOW), Some((2, vec![1])));
+        assert!(queue.len() == 3 && !queue.is_idle());
+        assert_eq!(queue.take("b", |job| *job == 11, NOW), Some((11, vec![10])));
+        assert_eq!(queue.pop(NOW), Some(3));
     }
 
     #[test]

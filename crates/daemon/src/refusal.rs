@@ -214,7 +214,7 @@ fn chance(labels: &Labels) -> f64 {
 
 /// Where only more than half of all samples could be named, the count says nothing about noise.
 fn too_small(account: &Account) -> Option<Refusal> {
-    let scored = account.scored.len();
+    let scored = account.judged;
     (2 * account.min_detectable > scored).then(|| Refusal {
         reason: REASONS[1].to_string(),
         message: format!(
@@ -246,6 +246,8 @@ mod tests {
             null: Null::HeldOut,
             null_samples: 9,
             scored: (0..100).collect(),
+            judged: 100,
+            threshold: 0.0,
             p_values: vec![1.0; 100],
             wrong_probability: vec![0.0; 100],
             flags: vec![false; 100],

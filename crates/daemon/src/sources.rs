@@ -1,10 +1,14 @@
 //! Where samples came from, and which sources stand out.
 
+use std::collections::HashMap;
+
 use mirrorwatch_influence::{Labels, Task};
+use mirrorwatch_stats::shards::{Exchange, ShardError};
 use mirrorwatch_stats::{StatsError, groups};
 
 use crate::account::Account;
 use crate::summary::SourceCount;
+use crate::together::ByName;
 
 /// The source of each training sample, read from the task once.
 ///
@@ -37,7 +41,7 @@ impl Sources {
     /// assert_ne!(Sources::read(&Line, 200), Sources::read(&Line, 100));
     /// ```
     pub fn read<T: Task>(task: &T, samples: usize) -> Self {
-        let mut numbers = std::collections::HashMap::new();
+        let mut numbers = HashMap::new();
         let mut sources = Self::default();
         for sample in 0..samples {
             let number = task.source(sample).map(|name| {
@@ -58,11 +62,6 @@ impl Sources {
     /// The number of a training sample's source; none where the task names none.
     pub(crate) fn number(&self, sample: usize) -> Option<usize> {
         self.of.get(sample).copied().flatten()
-    }
-
-    /// The name of the source with this number.
-    pub(crate) fn name(&self, number: usize) -> &str {
-        self.names.get(number).map_or("", String::as_str)
     }
 
     /// Scored samples and suspects of each source, most conspicuous first.
@@ -91,32 +90,82 @@ impl Sources {
         account: &Account,
         alpha: f64,
     ) -> Result<Vec<SourceCount>, StatsError> {
-        let (mut numbers, mut given, mut flags) = (Vec::new(), Vec::new(), Vec::new());
+        counted(&self.own(labels, account), alpha)
+    }
+
+    /// [`count`](Sources::count) of the samples of all shards.
+    ///
+    /// # Errors
+    ///
+    /// As there, and parts that cannot be exchanged.
+    pub(crate) fn count_with(
+        &self,
+        labels: &Labels,
+        account: &Account,
+        alpha: f64,
+        exchange: &dyn Exchange,
+    ) -> Result<Vec<SourceCount>, ShardError> {
+        let all = self
+            .own(labels, account)
+            .of_all(exchange, "suspects by source")?;
+        Ok(counted(&all, alpha)?)
+    }
+
+    /// Scored samples and suspects among this process's samples, by source and given label.
+    fn own(&self, labels: &Labels, account: &Account) -> ByName {
+        let mut counts: HashMap<(usize, usize), [usize; 3]> = HashMap::new();
         for &sample in &account.scored {
-            if let Some(number) = self.of.get(sample).copied().flatten() {
-                numbers.push(number);
-                given.push(labels.train[sample]);
-                flags.push(account.flags[sample]);
+            if let Some(number) = self.number(sample) {
+                let count = counts.entry((number, labels.train[sample])).or_default();
+                count[0] += 1;
+                count[1] += usize::from(account.flags[sample]);
             }
         }
-        let mut counts = Vec::new();
-        for group in groups::excess(&numbers, &given, &flags, alpha)? {
-            counts.push(SourceCount {
-                source: self.names[group.group].clone(),
-                samples: group.samples,
-                suspects: group.flagged,
-                expected_suspects: group.expected,
-                p_value: group.p_value,
-                flagged: group.stands_out,
-            });
-        }
-        // Of sources that do not stand out, those with most suspects first.
-        counts.sort_by(|a, b| {
-            let by_p = a.p_value.total_cmp(&b.p_value);
-            by_p.then_with(|| b.suspects.cmp(&a.suspects))
-        });
-        Ok(counts)
+        self.by_name(counts)
     }
+
+    /// Counts by number and class, by name.
+    pub(crate) fn by_name(&self, counts: HashMap<(usize, usize), [usize; 3]>) -> ByName {
+        let mut named = ByName::default();
+        for ((number, class), count) in counts {
+            named.add(
+                self.names.get(number).map_or("", String::as_str),
+                class,
+                count,
+            );
+        }
+        named
+    }
+}
+
+fn counted(all: &ByName, alpha: f64) -> Result<Vec<SourceCount>, StatsError> {
+    let (names, numbered) = all.numbered();
+    let mut groups = Vec::with_capacity(numbered.len());
+    for (group, stratum, [samples, flagged, _]) in numbered {
+        groups.push(groups::Count {
+            group,
+            stratum,
+            samples,
+            flagged,
+        });
+    }
+    let mut counts = Vec::new();
+    for group in groups::excess_of_counts(&groups, alpha)? {
+        counts.push(SourceCount {
+            source: names[group.group].to_string(),
+            samples: group.samples,
+            suspects: group.flagged,
+            expected_suspects: group.expected,
+            p_value: group.p_value,
+            flagged: group.stands_out,
+        });
+    }
+    // Of sources that do not stand out, those with most suspects first.
+    counts.sort_by(|a, b| {
+        let by_p = a.p_value.total_cmp(&b.p_value);
+        by_p.then_with(|| b.suspects.cmp(&a.suspects))
+    });
+    Ok(counts)
 }
 
 #[cfg(test)]
@@ -144,6 +193,8 @@ mod tests {
             lower_bound: 0.0,
             estimate: 0.0,
             canaries_found: 0,
+            judged: scored.len(),
+            threshold: 0.0,
             flags,
             scored,
         }

@@ -162,6 +162,32 @@ pub struct Summary {
     /// Training samples that it read: all that have a label, or as many as the budget allowed.
     #[serde(default)]
     pub read_samples: usize,
+    /// This shard's part of it, where the samples are divided among several sidecars: all counts here are those of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<OwnShare>,
+}
+
+/// What one shard has of a run's samples.
+///
+/// ```
+#[doc = include_str!("example_summary.txt")]
+/// use mirrorwatch_daemon::summary::OwnShare;
+///
+/// assert_eq!(summary.shard, None);
+/// summary.shard = Some(OwnShare { index: 0, count: 4, samples: 275, suspects: 11 });
+/// assert!(summary.sentence().ends_with("; 11 of these suspects are among the 275 samples of shard 0 of 4"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnShare {
+    /// Which shard, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+    /// Its training samples.
+    pub samples: usize,
+    /// Suspects among them.
+    pub suspects: usize,
 }
 
 /// The version of [`Summary`] this build writes.
@@ -228,8 +254,14 @@ impl Summary {
         }
         let percent = 100.0 * self.noise_ratio_lower_bound;
         let confidence = 100.0 * (1.0 - self.alpha);
+        let own = self.shard.map_or_else(String::new, |own| {
+            format!(
+                "; {} of these suspects are among the {} samples of shard {} of {}",
+                own.suspects, own.samples, own.index, own.count
+            )
+        });
         format!(
-            "{} of {} labels are suspicious (at most {:.0} of them expected to be right); with {confidence:.0} % confidence at least {percent:.1} % are wrong, best estimate {:.1} %; {} null of {}",
+            "{} of {} labels are suspicious (at most {:.0} of them expected to be right); with {confidence:.0} % confidence at least {percent:.1} % are wrong, best estimate {:.1} %; {} null of {}{own}",
             self.suspects,
             self.scored_samples,
             self.expected_false_suspects,
@@ -319,5 +351,6 @@ pub(crate) fn example(run: &str) -> Summary {
         base_sweep_seconds: 0.5,
         probe_seconds: 1.0,
         read_samples: 200,
+        shard: None,
     }
 }

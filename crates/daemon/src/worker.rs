@@ -8,11 +8,12 @@ use std::time::Duration;
 use mirrorwatch_checkpoint::{Manifest, write_atomic};
 use mirrorwatch_influence::leaks::LeakOptions;
 use mirrorwatch_influence::{
-    Labels, Memory, Scan, ScanConfig, SweepOptions, Task, model, panic_text, scan_next, work,
+    Labels, Memory, Scan, ScanConfig, SweepOptions, Task, model, panic_text, read_next, work,
 };
+use mirrorwatch_stats::shards::{Alone, Exchange};
 
-use crate::account::{Account, Levels, account_of};
-use crate::budget::{Budget, Cost, Plan};
+use crate::account::{Account, Levels, account_with};
+use crate::budget::{Budget, Plan};
 use crate::error::DaemonError;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
@@ -20,7 +21,6 @@ use crate::leaks::{self, LeakRecord};
 use crate::live;
 use crate::metrics::Metrics;
 use crate::onset::{self, Moment};
-use crate::part::{self, Part};
 use crate::pending::Pending;
 use crate::queue::Queue;
 use crate::refusal::{Run, probe_noise, refusal};
@@ -28,7 +28,14 @@ use crate::results::{self, Paths, json_bytes};
 use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
 use crate::store::{Outcome, RunState};
-use crate::summary::{ClassPair, SUMMARY_SCHEMA, Summary};
+use crate::summary::{SUMMARY_SCHEMA, Summary};
+use crate::totals::Totals;
+use crate::turns::{Turns, agree};
+
+mod parts;
+mod shards;
+
+use shards::SHARDS;
 
 /// Scans checkpoints of a task.
 pub struct Worker<T: Task> {
@@ -44,10 +51,14 @@ pub struct Worker<T: Task> {
     pub levels: Levels,
     /// What a scan may cost; none where it reads everything.
     pub budget: Option<Budget>,
+    /// Whether only what training has consumed is read, where that is known.
+    pub consumed_only: bool,
     /// Whether the scores of all samples are written, too.
     pub write_scores: bool,
     /// Probe samples that are looked for in the training set; 0 = none.
     pub leak_probes: usize,
+    /// What it shares with the others, where the samples are divided.
+    pub turns: Option<Turns>,
     /// Where jobs come from.
     pub queue: Arc<Queue<Job>>,
     /// What is known of runs.
@@ -63,9 +74,6 @@ pub struct Worker<T: Task> {
 /// Random changes of the weights when leaks are looked for while training runs: half of what the command takes.
 const LEAK_SKETCHES: usize = 8;
 
-/// Why checkpoints are left out that the budget has nothing for.
-const BUDGET: &str = "budget";
-
 /// The stage at which results are written.
 const EXPORT: &str = "export";
 
@@ -77,21 +85,22 @@ impl<T: Task> Worker<T> {
     pub fn run(&self) {
         while !self.cancel.load(Ordering::Relaxed) {
             self.hub.beat_worker(None);
-            let Some(job) = self.queue.pop(Duration::from_secs(1)) else {
-                continue;
-            };
-            self.metrics.queued.set(self.queue.len() as i64);
-            self.hub.beat_worker(Some(job.spooled.key().to_string()));
-            self.handle(&job);
-            self.queue.done();
+            if let Some(turns) = &self.turns {
+                self.take_turn(turns);
+            } else if let Some(job) = self.queue.pop(Duration::from_secs(1)) {
+                let _ = self.handle(&job, &Alone);
+                self.queue.done();
+            }
         }
     }
 
-    /// Scans one checkpoint. Whatever goes wrong costs this checkpoint only.
-    fn handle(&self, job: &Job) {
-        let result = catch_unwind(AssertUnwindSafe(|| self.process(job)));
+    /// Scans one checkpoint. Whatever goes wrong costs this checkpoint only, and is returned.
+    fn handle(&self, job: &Job, exchange: &dyn Exchange) -> Result<(), String> {
+        self.metrics.queued.set(self.queue.len() as i64);
+        self.hub.beat_worker(Some(job.spooled.key().to_string()));
+        let result = catch_unwind(AssertUnwindSafe(|| self.process(job, exchange)));
         let (stage, message) = match result {
-            Ok(Ok(())) => return,
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(failure)) => failure,
             Err(panic) => (
                 "scan",
@@ -100,7 +109,7 @@ impl<T: Task> Worker<T> {
         };
         // A scan that was told to stop is not a failure; it is done again after the restart.
         if self.cancel.load(Ordering::Relaxed) {
-            return;
+            return Err(message);
         }
         let checkpoint = job.spooled.key().to_string();
         tracing::warn!(
@@ -119,19 +128,26 @@ impl<T: Task> Worker<T> {
             self.runs.note(&job.run, entry(job, outcome));
             self.runs.save(&job.run);
         }
+        Err(message)
     }
 
-    fn process(&self, job: &Job) -> Result<(), Failure> {
+    fn process(&self, job: &Job, exchange: &dyn Exchange) -> Result<(), Failure> {
         let manifest = job.spooled.manifest();
         let failed =
             |stage: &'static str| move |error: &dyn std::fmt::Display| (stage, error.to_string());
         let state = self.runs.open(&job.run);
+        // Before any work: what is told by shards of different evidence would be wrong.
+        let agreed = agree(&lock(&state).evidence, exchange);
+        agreed.map_err(|error| failed(SHARDS)(&error))?;
         let plan = self.plan(&lock(&state));
         if plan == Plan::Wait {
             self.leave_out(job);
             return Ok(());
         }
-        let part = self.part(&lock(&state), plan);
+        let part = match self.consumed_only {
+            true => self.window(&lock(&state), job),
+            false => self.part(&lock(&state), plan),
+        };
         let bytes = job
             .spooled
             .read_verified()
@@ -157,7 +173,7 @@ impl<T: Task> Worker<T> {
             self.hub.beat_worker(Some(job.spooled.key().to_string()));
         };
         let mut forks = lock(&state).forks.clone();
-        let scanned = scan_next(
+        let read = read_next(
             self.task.as_ref(),
             &model,
             &labels,
@@ -167,6 +183,7 @@ impl<T: Task> Worker<T> {
             &self.cancel,
         );
         bar.finish_and_clear();
+        let scanned = read.and_then(|readings| readings.finish(&labels, exchange));
         let mut scanned = scanned.map_err(|error| failed("scan")(&error))?;
         self.metrics.scan_seconds.observe(scanned.seconds);
 
@@ -179,6 +196,7 @@ impl<T: Task> Worker<T> {
             &scanned,
             &self.labels,
             part.as_ref(),
+            exchange,
         )
         .map_err(|error| failed("account")(&error))?;
         for estimate in &mut scanned.estimates {
@@ -186,7 +204,7 @@ impl<T: Task> Worker<T> {
             estimate.train = Vec::new();
             estimate.suggested = Vec::new();
         }
-        let mut account = account_of(&pending.channels, &self.labels, self.levels)
+        let mut account = account_with(&pending.channels, &self.labels, self.levels, exchange)
             .map_err(|error| failed("account")(&error))?;
         let refusal = refusal(
             &account,
@@ -202,18 +220,30 @@ impl<T: Task> Worker<T> {
             step: manifest.step,
             margins: &scanned.train_margins,
         };
-        let onset = onset::compare(
+        let onset = onset::compare_with(
             &lock(&state),
             moment,
             &self.sources,
-            &self.labels,
-            &account.scored,
+            (&self.labels, &account.scored),
             self.levels.alpha,
+            exchange,
         )
         .map_err(|error| failed("account")(&error))?;
         let sources = self
             .sources
-            .count(&self.labels, &account, self.levels.alpha)
+            .count_with(&self.labels, &account, self.levels.alpha, exchange)
+            .map_err(|error| failed("account")(&error))?;
+        let read = labels.train.len() - labels.unlabelled.len();
+        let own = Totals::of(
+            &self.labels,
+            &account,
+            &pending.channels,
+            &scanned.train_margins,
+            read,
+        );
+        // The last that can fail on account of others: from here on all shards go on alike.
+        let totals = own
+            .of_all(exchange)
             .map_err(|error| failed("account")(&error))?;
         let estimate = scanned.estimates.first();
         let summary = Summary {
@@ -229,8 +259,8 @@ impl<T: Task> Worker<T> {
             learning_rate: manifest.learning_rate,
             consumed_samples: manifest.consumed.as_ref().map(|c| c.samples),
             tags: manifest.tags.clone(),
-            samples: self.labels.train.len(),
-            scored_samples: account.scored.len(),
+            samples: totals.samples,
+            scored_samples: account.judged,
             probe: self.labels.probe.len(),
             classes: self.labels.classes,
             direction: estimate.map_or_else(String::new, |e| e.estimator.direction.clone()),
@@ -244,23 +274,24 @@ impl<T: Task> Worker<T> {
             suspects: account.suspects,
             expected_false_suspects: account.expected_false,
             min_detectable_suspects: account.min_detectable,
-            canaries: self.labels.canaries.len(),
+            canaries: totals.canaries,
             canaries_found: account.canaries_found,
-            memorised_suspects: memorised(&scanned.train_margins, &account),
-            hard_suspects: account.hard_suspects(),
+            memorised_suspects: totals.memorised,
+            hard_suspects: totals.hard,
             noise_ratio_lower_bound: account.lower_bound,
             noise_ratio_estimate: account.estimate,
             probe_loss: scanned.probe_loss,
             probe_accuracy: scanned.probe_accuracy,
             probe_noise_lower_bound: probe_noise(&scanned),
-            class_pairs: class_pairs(self.task.as_ref(), &self.labels, &pending, &account),
+            class_pairs: totals.class_pairs(self.task.as_ref()),
             refusal,
             sources,
             onset,
             scan_seconds: scanned.seconds,
             base_sweep_seconds: scanned.base_sweep_seconds,
             probe_seconds: scanned.probe_seconds,
-            read_samples: labels.train.len() - labels.unlabelled.len(),
+            read_samples: totals.read,
+            shard: self.own_share(&account),
         };
         let look = self.leak_probes > 0
             && summary.refusal.is_none()
@@ -279,46 +310,6 @@ impl<T: Task> Worker<T> {
             }
         }
         kept.map_err(|error| failed(EXPORT)(&error))
-    }
-
-    /// What is to be done with the next checkpoint of a run.
-    fn plan(&self, state: &RunState) -> Plan {
-        let labelled = self.labels.train.len() - self.labels.unlabelled.len();
-        let Some(budget) = self.budget else {
-            return Plan::Read(labelled);
-        };
-        let costs: Vec<Cost> = state.summaries.iter().map(Cost::of).collect();
-        let left_out = Outcome::Skipped(BUDGET.to_string());
-        let waited = state.ledger.iter().filter(|e| e.outcome == left_out);
-        budget.plan(&costs, waited.count(), labelled)
-    }
-
-    /// What a scan reads that is to read so much; none where that is everything.
-    fn part(&self, state: &RunState, plan: Plan) -> Option<Part> {
-        let (Plan::Read(samples), Some(_)) = (plan, self.budget) else {
-            return None;
-        };
-        let last = state.summaries.last()?;
-        // Whether or not they can be named.
-        let wrong = last.noise_ratio_estimate * last.scored_samples as f64;
-        let wrong = last.suspects.max(wrong as usize);
-        part::choose(
-            &state.evidence,
-            &self.labels,
-            samples,
-            wrong,
-            self.config.seed,
-        )
-    }
-
-    /// Leaves a checkpoint out, to save its share of the budget.
-    fn leave_out(&self, job: &Job) {
-        let checkpoint = job.spooled.key().to_string();
-        tracing::info!(run = job.run, checkpoint, "skipped, to keep to the budget");
-        self.metrics.skip(BUDGET);
-        self.runs
-            .note(&job.run, entry(job, Outcome::Skipped(BUDGET.to_string())));
-        self.runs.save(&job.run);
     }
 
     /// Looks for some probe samples in the training set, and keeps and shows what is found.
@@ -449,45 +440,6 @@ pub(crate) fn described(manifest: &Manifest) -> Vec<model::Parameter> {
         });
     }
     described
-}
-
-/// Suspects that the model by now predicts as given.
-fn memorised(margins: &[f32], account: &Account) -> usize {
-    let mut memorised = 0;
-    for (flagged, margin) in account.flags.iter().zip(margins) {
-        memorised += usize::from(*flagged && *margin > 0.0);
-    }
-    memorised
-}
-
-fn class_pairs<T: Task>(
-    task: &T,
-    labels: &Labels,
-    pending: &Pending,
-    account: &Account,
-) -> Vec<ClassPair> {
-    let mut counts = std::collections::BTreeMap::new();
-    if !labels.has_classes() {
-        return Vec::new();
-    }
-    if let Some(channel) = pending.channels.first() {
-        for (sample, _) in account.flags.iter().enumerate().filter(|(_, f)| **f) {
-            let pair = (labels.train[sample], channel.suggested[sample] as usize);
-            *counts.entry(pair).or_insert(0usize) += 1;
-        }
-    }
-    let mut pairs = Vec::with_capacity(counts.len());
-    for ((given, suggested), suspects) in counts {
-        pairs.push(ClassPair {
-            given,
-            given_name: task.class_name(given),
-            suggested,
-            suggested_name: task.class_name(suggested),
-            suspects,
-        });
-    }
-    pairs.sort_by_key(|pair| std::cmp::Reverse(pair.suspects));
-    pairs
 }
 
 /// A run so far, this scan included.

@@ -1,5 +1,6 @@
 //! What can go wrong in a scan.
 
+use mirrorwatch_stats::shards::ShardError;
 use thiserror::Error;
 
 /// Why a task cannot be scanned, or a scan could not be finished.
@@ -76,6 +77,9 @@ pub enum InfluenceError {
         /// The names there are.
         known: String,
     },
+    /// The outputs cannot be compared, or those of other processes are not to be had.
+    #[error("cannot tell what the outputs of all samples come to: {0}")]
+    Together(#[from] ShardError),
     /// The caller asked the scan to stop.
     #[error("the scan was cancelled")]
     Cancelled,

@@ -1,7 +1,6 @@
 //! The mean of forks' scores: of training samples, which all forks read, and of held-out ones, which one does.
 
-use mirrorwatch_stats::StatsError;
-use mirrorwatch_stats::shards::Neighbours;
+use mirrorwatch_stats::shards::{Exchange, Neighbours, ShardError, merged};
 
 /// Mean of the scores that forks give to training samples, and what that mean would be for probe samples.
 ///
@@ -43,8 +42,8 @@ impl ForkMean {
     ///
     /// # Errors
     ///
-    /// Scores that are no numbers.
-    pub fn finish(self) -> Result<Means, StatsError> {
+    /// Scores that are no numbers, and parts that cannot be exchanged.
+    pub fn finish(self, exchange: &dyn Exchange) -> Result<Means, ShardError> {
         let count = self.forks.len().max(1) as f32;
         let samples = self.forks.first().map_or(0, |fork| fork.train.len());
         let mut train = vec![0.0; samples];
@@ -57,7 +56,9 @@ impl ForkMean {
         let mut probe_mean = vec![0.0; self.probe];
         for fork in &self.forks {
             let scores: Vec<f32> = fork.held_out.iter().map(|(_, score)| *score).collect();
-            let alike = Neighbours::of(&scores, &fork.train, &train)?;
+            let own = Neighbours::of(&scores, &fork.train, &train)?;
+            let none = Neighbours::of(&scores, &[], &[])?;
+            let alike = merged(exchange, "samples most like the probe's", none, own)?;
             for (position, &(sample, score)) in fork.held_out.iter().enumerate() {
                 probe[sample] = score;
                 probe_mean[sample] = match alike.nearest(position) {
@@ -88,6 +89,7 @@ pub(crate) struct Means {
 
 #[cfg(test)]
 mod tests {
+    use mirrorwatch_stats::shards::Alone;
     use proptest::prelude::*;
 
     use super::*;
@@ -96,7 +98,7 @@ mod tests {
     fn one_fork_keeps_its_scores() {
         let mut mean = ForkMean::new(2);
         mean.add(vec![0.0, 1.0, 2.0, 50.0], &[1, 0], vec![4.0, -1.0]);
-        let found = mean.finish().unwrap();
+        let found = mean.finish(&Alone).unwrap();
         assert_eq!(found.train, [0.0, 1.0, 2.0, 50.0]);
         assert_eq!(found.probe_mean, [-1.0, 4.0]);
         assert_eq!(found.probe, found.probe_mean);
@@ -108,7 +110,7 @@ mod tests {
         // What the first fork finds bad the second does not, and the other way round.
         mean.add(vec![0.0, 10.0, 0.5, 2.0], &[0, 2], vec![9.0, 100.0]);
         mean.add(vec![0.0, 0.0, 8.0, 2.0], &[1], vec![7.0]);
-        let found = mean.finish().unwrap();
+        let found = mean.finish(&Alone).unwrap();
         assert_eq!(found.train, [0.0, 5.0, 4.25, 2.0]);
         assert_eq!(found.probe, [9.0, 7.0, 100.0]);
         let probe = found.probe_mean;
@@ -120,10 +122,10 @@ mod tests {
 
     #[test]
     fn no_fork_and_no_sample_are_no_trouble() {
-        assert_eq!(ForkMean::new(0).finish().unwrap(), Means::default());
+        assert_eq!(ForkMean::new(0).finish(&Alone).unwrap(), Means::default());
         let mut mean = ForkMean::new(1);
         mean.add(Vec::new(), &[0], vec![3.0]);
-        assert_eq!(mean.finish().unwrap().probe_mean, [3.0]);
+        assert_eq!(mean.finish(&Alone).unwrap().probe_mean, [3.0]);
     }
 
     proptest! {
@@ -139,7 +141,7 @@ mod tests {
             let (before, after): (Vec<usize>, Vec<usize>) = ((0..n).collect(), (n..2 * n).collect());
             mean.add(first.clone(), &before, first.clone());
             mean.add(second.clone(), &after, second.clone());
-            let found = mean.finish().unwrap();
+            let found = mean.finish(&Alone).unwrap();
             let probe = found.probe_mean;
             for (i, &score) in found.train.iter().enumerate() {
                 // Equal readings may be told by each other's means; draws have none.
@@ -158,7 +160,7 @@ mod tests {
             let mut mean = ForkMean::new(2);
             mean.add(first, &[0, 1], vec![a, b]);
             mean.add(second, &[], vec![]);
-            let probe = mean.finish().unwrap().probe_mean;
+            let probe = mean.finish(&Alone).unwrap().probe_mean;
             prop_assert!((a <= b) == (probe[0] <= probe[1]));
         }
     }

@@ -5,13 +5,12 @@
 //! many are wrong in one way, the model has learnt the wrong classes and its loss is worthless, while
 //! the fork has been taught better. Which of the two it is shows on the probe.
 
-use mirrorwatch_stats::StatsError;
-use mirrorwatch_stats::moments::{compressed, robust_location_scale};
+use mirrorwatch_stats::moments::compressed;
+use mirrorwatch_stats::shards::{Exchange, ShardError, location_scale};
 
 use crate::error::InfluenceError;
 use crate::scan::Estimate;
 use crate::score::{self, Score};
-use crate::task::Labels;
 
 /// What the model says before the step.
 pub(crate) struct Before<'a> {
@@ -23,15 +22,18 @@ pub(crate) struct Before<'a> {
     pub accuracy: f64,
 }
 
-/// Whether the loss before the step may be fused in: where the score is a loss itself, and a trusted set
-/// calibrates the count. Held-out samples lose more by memorising in the loss before the step than in
+/// Whether the loss before the step may be fused in, where a trusted set calibrates the count: the score has to be a loss itself. Held-out samples lose more by memorising in the loss before the step than in
 /// the one after, so that on their null fusing would cost more recall than it brings.
-pub(crate) fn may_fuse(labels: &Labels, estimate: &Estimate) -> bool {
-    estimate.estimator.score == score::After.name() && !labels.trusted.is_empty()
+pub(crate) fn may_fuse(estimate: &Estimate) -> bool {
+    estimate.estimator.score == score::After.name()
 }
 
 /// Fuses the loss before the step in where the probe shows that the model is as good as its forks.
-pub(crate) fn fuse(estimate: &mut Estimate, base: &Before<'_>) -> Result<(), InfluenceError> {
+pub(crate) fn fuse(
+    estimate: &mut Estimate,
+    base: &Before<'_>,
+    exchange: &dyn Exchange,
+) -> Result<(), InfluenceError> {
     let accuracy = base.accuracy;
     if !as_good(accuracy, estimate.probe_accuracy, base.probe.len()) {
         return Ok(());
@@ -45,8 +47,7 @@ pub(crate) fn fuse(estimate: &mut Estimate, base: &Before<'_>) -> Result<(), Inf
         train: base.train.to_vec(),
         probe: [base.probe, base.probe].concat(),
     };
-    let mut fused = mean(&after, &before)
-        .map_err(|error| InfluenceError::Outputs(format!("cannot fuse losses: {error}")))?;
+    let mut fused = mean(&after, &before, exchange)?;
     estimate.probe_mean = fused.probe.split_off(base.probe.len());
     (estimate.train, estimate.probe) = (fused.train, fused.probe);
     estimate.choices.push(format!(
@@ -79,16 +80,16 @@ fn as_good(before: f64, after: f64, samples: usize) -> bool {
 /// # Errors
 ///
 /// Scores that cannot be standardised.
-fn mean(a: &Reading, b: &Reading) -> Result<Reading, StatsError> {
-    let (a, b) = (standardised(a)?, standardised(b)?);
+fn mean(a: &Reading, b: &Reading, exchange: &dyn Exchange) -> Result<Reading, ShardError> {
+    let (a, b) = (standardised(a, exchange)?, standardised(b, exchange)?);
     Ok(Reading {
         train: expanded_mean(&a.train, &b.train),
         probe: expanded_mean(&a.probe, &b.probe),
     })
 }
 
-fn standardised(reading: &Reading) -> Result<Reading, StatsError> {
-    let (location, scale) = robust_location_scale(&reading.train)?;
+fn standardised(reading: &Reading, exchange: &dyn Exchange) -> Result<Reading, ShardError> {
+    let (location, scale) = location_scale(exchange, "scores to be fused", &reading.train)?;
     Ok(Reading {
         train: compressed(&reading.train, location, scale),
         probe: compressed(&reading.probe, location, scale),
@@ -105,6 +106,8 @@ fn expanded_mean(a: &[f32], b: &[f32]) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use mirrorwatch_stats::shards::Alone;
+
     use super::*;
 
     #[test]
@@ -127,7 +130,7 @@ mod tests {
             train: reading.train.iter().map(|s| 10.0 * s + 7.0).collect(),
             probe: reading.probe.iter().map(|s| 10.0 * s + 7.0).collect(),
         };
-        let fused = mean(&reading, &other).unwrap();
+        let fused = mean(&reading, &other, &Alone).unwrap();
         assert!(fused.train[2].abs() < 1e-5 && fused.probe[0].abs() < 1e-5);
         assert!((fused.probe[1] - 2.0).abs() < 1e-3, "{fused:?}");
         assert!((fused.train[4] - 7.0 / 1.4826).abs() < 1e-3, "{fused:?}");
@@ -143,7 +146,7 @@ mod tests {
             train: vec![0.0, 1.0, 2.0, 3.0, 50.0, 1.5],
             probe: vec![],
         };
-        let fused = mean(&a, &b).unwrap();
+        let fused = mean(&a, &b, &Alone).unwrap();
         assert!(fused.train[4] > 2.0 * fused.train[5], "{fused:?}");
     }
 }

@@ -4,14 +4,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
+use mirrorwatch_stats::shards::{Alone, Exchange};
 
 use crate::direction::Forks;
 use crate::error::InfluenceError;
 use crate::estimator::Estimator;
 use crate::folds::Folds;
 use crate::fusion::{self, Before};
-use crate::knowledge::Knowledge;
 use crate::memory::Memory;
+use crate::readings::Readings;
 use crate::score::View;
 use crate::sums::Sums;
 use crate::sweep::{Outputs, SweepOptions, Swept, sweep, sweep_together};
@@ -248,6 +249,55 @@ pub fn scan_next<T: Task>(
     progress: &dyn Fn(usize),
     cancel: &AtomicBool,
 ) -> Result<Scan, InfluenceError> {
+    // What is remembered is of use only after a scan that was one.
+    let mut remembered = memory.clone();
+    let readings = read_next(
+        task,
+        model,
+        labels,
+        config,
+        &mut remembered,
+        progress,
+        cancel,
+    )?;
+    let scan = readings.finish(labels, &Alone)?;
+    *memory = remembered;
+    Ok(scan)
+}
+
+/// The first half of [`scan_next`]: everything that takes forward passes. What they say is told by
+/// [`Readings::finish`], which a process that has only a part of the samples does together with the others.
+///
+/// # Errors
+///
+/// As [`scan`].
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// use mirrorwatch_stats::shards::Alone;
+///
+/// let config = ScanConfig {
+///     estimators: vec![Estimator::parse::<Line>("finetune:after")?],
+///     folds: 2,
+///     batch_size: 32,
+///     seed: 0,
+///     device: device.clone(),
+/// };
+/// let mut memory = Memory::default();
+/// let readings = read_next(&task, &model, &labels, &config, &mut memory, &|_| (), &cancel)?;
+/// assert_eq!(arg_max(&readings.finish(&labels, &Alone)?.estimates[0].train), 2);
+/// # Ok::<(), InfluenceError>(())
+/// ```
+pub fn read_next<T: Task>(
+    task: &T,
+    model: &T::Model,
+    labels: &Labels,
+    config: &ScanConfig,
+    memory: &mut Memory,
+    progress: &dyn Fn(usize),
+    cancel: &AtomicBool,
+) -> Result<Readings, InfluenceError> {
     let start = Instant::now();
     for estimator in &config.estimators {
         estimator.check::<T>(labels)?;
@@ -341,32 +391,17 @@ pub fn scan_next<T: Task>(
             }
         }
     }
-    let mut estimates = Vec::new();
-    for sum in sums {
-        let mut estimate = sum.finish(&given, &labels.probe)?;
-        let lowest = estimate.train.iter().copied().fold(f32::INFINITY, f32::min);
-        estimate.train = scatter(estimate.train, labels, lowest);
-        estimate.suggested = scatter(estimate.suggested, labels, 0);
-        estimates.push(estimate);
-    }
-    let knowledge = Knowledge::of(&probe_base, labels, &untaught);
-    let mut scan = Scan {
-        train_margins: scatter(knowledge.margins(&base, &given), labels, 0.0),
-        train_losses: scatter(base.losses, labels, 0.0),
-        probe_loss: probe_base.mean_loss(),
-        probe_accuracy: knowledge.accuracy,
-        chance: knowledge.chance,
-        probe_fitted: knowledge.fitted,
-        probe_losses: probe_base.losses,
-        estimates,
-        base_sweep_seconds,
-        probe_seconds,
-        seconds: start.elapsed().as_secs_f64(),
-    };
-    scan.fuse(labels)?;
-    scan.seconds = start.elapsed().as_secs_f64();
     *memory = remembered;
-    Ok(scan)
+    Ok(Readings {
+        sums,
+        base,
+        base_sweep_seconds,
+        probe_base,
+        probe_seconds,
+        untaught,
+        given,
+        start,
+    })
 }
 
 impl Scan {
@@ -400,6 +435,16 @@ impl Scan {
     /// # Ok::<(), InfluenceError>(())
     /// ```
     pub fn fuse(&mut self, labels: &Labels) -> Result<(), InfluenceError> {
+        self.fuse_with(labels, !labels.trusted.is_empty(), &Alone)
+    }
+
+    /// [`Scan::fuse`] by what all shards together say; `trusted`: whether any of them has trusted samples.
+    pub(crate) fn fuse_with(
+        &mut self,
+        labels: &Labels,
+        trusted: bool,
+        exchange: &dyn Exchange,
+    ) -> Result<(), InfluenceError> {
         let judged = labels.labelled();
         let losses = gather(&self.train_losses, &judged);
         let base = Before {
@@ -408,9 +453,9 @@ impl Scan {
             accuracy: self.probe_accuracy,
         };
         for estimate in &mut self.estimates {
-            if fusion::may_fuse(labels, estimate) {
+            if trusted && fusion::may_fuse(estimate) {
                 estimate.train = gather(&estimate.train, &judged);
-                fusion::fuse(estimate, &base)?;
+                fusion::fuse(estimate, &base, exchange)?;
                 let train = std::mem::take(&mut estimate.train);
                 let lowest = train.iter().copied().fold(f32::INFINITY, f32::min);
                 estimate.train = scatter(train, labels, lowest);
@@ -445,12 +490,12 @@ pub(crate) fn select(outputs: &Outputs, samples: &[usize]) -> Outputs {
 }
 
 /// What `values` say of samples at these positions.
-fn gather<V: Copy>(values: &[V], positions: &[usize]) -> Vec<V> {
+pub(crate) fn gather<V: Copy>(values: &[V], positions: &[usize]) -> Vec<V> {
     positions.iter().map(|&position| values[position]).collect()
 }
 
 /// One value for each training sample, from one for each that has a label; the others get `filler`.
-fn scatter<V: Copy>(values: Vec<V>, labels: &Labels, filler: V) -> Vec<V> {
+pub(crate) fn scatter<V: Copy>(values: Vec<V>, labels: &Labels, filler: V) -> Vec<V> {
     if labels.unlabelled.is_empty() {
         return values;
     }

@@ -1,6 +1,7 @@
 //! What the forks say by one estimator, summed up.
 
 use mirrorwatch_stats::confident;
+use mirrorwatch_stats::shards::Exchange;
 
 use crate::error::InfluenceError;
 use crate::estimator::Estimator;
@@ -84,7 +85,12 @@ impl Sums {
     /// # Errors
     ///
     /// A probe that cannot be judged.
-    pub fn finish(mut self, given: &[usize], probe: &[usize]) -> Result<Estimate, InfluenceError> {
+    pub fn finish(
+        mut self,
+        given: &[usize],
+        probe: &[usize],
+        exchange: &dyn Exchange,
+    ) -> Result<Estimate, InfluenceError> {
         let classes = self.support.len() / given.len().max(1);
         let mut suggested = Vec::with_capacity(given.len());
         if classes == 0 {
@@ -96,9 +102,7 @@ impl Sums {
         }
         let probe_noise = confident::wrong_labels(&self.told, probe, classes)
             .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
-        let scores = self.scores.finish().map_err(|error| {
-            InfluenceError::Outputs(format!("cannot compare what the forks say: {error}"))
-        })?;
+        let scores = self.scores.finish(exchange)?;
         Ok(Estimate {
             estimator: self.estimator,
             held_out_null: self.score.held_out_null(),

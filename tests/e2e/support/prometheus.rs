@@ -51,7 +51,7 @@ impl Prometheus {
             setting.scrape
         );
         fs::write(&config, text).unwrap();
-        let (process, address) = started("Prometheus", directory, |address| {
+        let (process, address) = started("Prometheus", "/-/ready", directory, |address| {
             let mut command = Command::new(program("MIRRORWATCH_PROMETHEUS"));
             let tsdb = directory.join("tsdb");
             command.arg(format!("--config.file={}", config.display()));

@@ -14,14 +14,17 @@ use super::wait::eventually;
 /// `sidecar watch` before it is started.
 pub struct Watch<'a> {
     place: &'a Place,
+    root: PathBuf,
     state: PathBuf,
     more: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl<'a> Watch<'a> {
     pub fn new(place: &'a Place, state: &Path) -> Self {
         Self {
             place,
+            root: place.root(),
             state: state.to_path_buf(),
             // Waiting checkpoints do not give way unless a test wants them to. One thread: tests run
             // beside each other, and then all sidecars compute in the same order.
@@ -35,6 +38,7 @@ impl<'a> Watch<'a> {
             ]
             .map(String::from)
             .to_vec(),
+            environment: Vec::new(),
         }
     }
 
@@ -48,15 +52,28 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// With another directory of runs than the place's.
+    pub fn root(mut self, root: &Path) -> Self {
+        self.root = root.to_path_buf();
+        self
+    }
+
+    /// With variables in its environment.
+    pub fn environment(mut self, variables: &[(String, String)]) -> Self {
+        self.environment.extend_from_slice(variables);
+        self
+    }
+
     fn command(&self, listen_file: &Path) -> Command {
         let mut command = quickstart();
         command
             .args(["sidecar", "watch"])
             .args(self.place.data.arguments());
-        command.arg("--root").arg(self.place.root());
+        command.arg("--root").arg(&self.root);
         command.arg("--state").arg(&self.state);
         command.arg("--listen-file").arg(listen_file);
         command.arg("--write-scores").args(&self.more);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

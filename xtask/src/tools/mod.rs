@@ -10,6 +10,7 @@ mod chromium;
 mod dashboards;
 pub mod libtorch;
 mod locate;
+mod moto;
 mod playwright;
 mod prometheus;
 mod schemathesis;
@@ -27,6 +28,7 @@ pub const TOOLS: &[Tool] = &[
     chromium::TOOL,
     playwright::TOOL,
     schemathesis::TOOL,
+    moto::TOOL,
     dashboards::TOOL,
 ];
 
@@ -125,10 +127,10 @@ fn pip(python: &Path, what: &str) -> Command {
     command
 }
 
-/// Makes a Python environment of its own at `directory`, with a package from PyPI in it.
-fn pip_install(directory: &Path, package: &str) -> Result<(), String> {
+/// Makes a Python environment of its own at `directory`, with packages from PyPI in it.
+fn pip_install(directory: &Path, packages: &[&str]) -> Result<(), String> {
     let python = python(directory)?;
-    run("pip install", pip(&python, "install").arg(package))
+    run("pip install", pip(&python, "install").args(packages))
 }
 
 /// A tool that is there.

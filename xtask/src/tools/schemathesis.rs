@@ -26,7 +26,7 @@ fn fetch(store: &Store) -> Result<String, String> {
     let (bin, library) = (root.join("usr/bin"), root.join("usr/lib/schemathesis"));
     let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
     fs::create_dir_all(&bin).map_err(told)?;
-    pip_install(&library, PACKAGE)?;
+    pip_install(&library, &[PACKAGE])?;
     let program = Path::new("../lib/schemathesis/bin/schemathesis");
     super::link(program, &bin.join("schemathesis")).map_err(told)?;
     Ok(PACKAGE.to_owned())

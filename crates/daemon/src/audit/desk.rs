@@ -126,6 +126,9 @@ impl Desk {
         if state.summaries.is_empty() {
             return Ok(None);
         }
+        if state.summaries.last().is_some_and(|s| s.shard.is_some()) {
+            return Err("it is no suspect, and a shard by itself does not know what is said of it; put the shards together with `unite` and review it there".to_string());
+        }
         let account = judged(&state, &self.labels, self.levels)?;
         Ok(Seen::new(&state, &account, index))
     }

@@ -42,6 +42,21 @@ const RUN_GAUGES: &[RunGauge] = &[
         of_summary!(|s| s.read_samples as f64),
     ),
     (
+        "mirrorwatch_shard_samples",
+        "Training samples of this shard. Absent where samples are not divided.",
+        |view| view.summary.as_deref()?.shard.map(|own| own.samples as f64),
+    ),
+    (
+        "mirrorwatch_shard_suspects",
+        "Suspects among this shard's samples at the last scan; those of all shards add up to mirrorwatch_suspects. Absent where samples are not divided.",
+        |view| {
+            view.summary
+                .as_deref()?
+                .shard
+                .map(|own| own.suspects as f64)
+        },
+    ),
+    (
         "mirrorwatch_noise_ratio_lower_bound",
         "Lower confidence bound on the share of wrong labels among the scored samples.",
         of_summary!(|s| s.noise_ratio_lower_bound),
@@ -192,6 +207,13 @@ const RUN_GAUGES: &[RunGauge] = &[
     ),
 ];
 
+/// Of these, what a shard exports that does not speak for the run: what is its own, and what tells that it is needed.
+const OWN: [&str; 3] = [
+    "mirrorwatch_shard_samples",
+    "mirrorwatch_shard_suspects",
+    "mirrorwatch_run_finished",
+];
+
 /// One series of a labelled gauge: the values of its labels besides `run`, and its value.
 type Series = (Vec<String>, f64);
 
@@ -321,6 +343,9 @@ impl Collector for Runs {
         let runs = self.hub.shown_runs();
         let mut families = Vec::new();
         for (name, help, read) in RUN_GAUGES {
+            if self.limits.follows && !OWN.contains(name) {
+                continue;
+            }
             let mut series = Vec::new();
             for (run, view) in &runs {
                 if let Some(value) = read(view) {
@@ -330,6 +355,9 @@ impl Collector for Runs {
             families.extend(family(name, help, &["run"], &series));
         }
         for (name, help, more, read) in LABELLED_GAUGES {
+            if self.limits.follows {
+                break;
+            }
             let mut series = Vec::new();
             for (run, view) in &runs {
                 let Some(summary) = view.summary.as_deref() else {

@@ -107,7 +107,7 @@ impl<T: Task> Direction<T> for InverseHessian {
                 None => curvature.product(u)?,
             };
             conjugate::add(&mut image, damping, u);
-            Ok(image)
+            Ok::<_, InfluenceError>(image)
         })?;
         let natural = unflatten(&theta, &gradients, &solution.x);
         let mut step = step::against(probe, &theta, &natural, &score::Delta)?;

@@ -1,6 +1,7 @@
 //! [`Labels`]: the labels of a task, read once and checked.
 
 use super::{Set, Task, UNLABELLED, dataset};
+use crate::divided::Division;
 use crate::error::InfluenceError;
 use crate::rehearse::contained;
 
@@ -131,6 +132,35 @@ impl Labels {
             }
         }
         labelled
+    }
+
+    /// Those of a share of the training samples, as [`Divided`](crate::Divided) numbers them.
+    ///
+    /// ```
+    #[doc = include_str!("../example_impl.txt")]
+    #[doc = include_str!("../example_task.txt")]
+    /// let division = Division { index: 1, count: 2 };
+    /// let share = labels.share(division);
+    /// assert_eq!(share.train, Labels::read(&Divided::new(Line, Some(division)))?.train);
+    /// assert_eq!(share.probe, labels.probe);
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
+    pub fn share(&self, division: Division) -> Self {
+        let own = division.own(self.train.len());
+        let indices = |positions: &[usize]| -> Vec<usize> {
+            positions
+                .iter()
+                .filter_map(|position| own.binary_search(position).ok())
+                .collect()
+        };
+        Self {
+            classes: self.classes,
+            train: own.iter().map(|&position| self.train[position]).collect(),
+            probe: self.probe.clone(),
+            trusted: indices(&self.trusted),
+            canaries: indices(&self.canaries),
+            unlabelled: indices(&self.unlabelled),
+        }
     }
 }
 

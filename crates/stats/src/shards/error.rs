@@ -140,6 +140,14 @@ pub enum ShardError {
         /// What is not the same.
         what: &'static str,
     },
+    /// A round did not come about.
+    #[error("cannot exchange the {what} with the other shards: {message}")]
+    Exchange {
+        /// What the round is about.
+        what: String,
+        /// What went wrong.
+        message: String,
+    },
     /// The merged numbers do not allow the statistic.
     #[error(transparent)]
     Statistics(#[from] StatsError),

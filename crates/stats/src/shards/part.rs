@@ -53,6 +53,19 @@ impl Shard {
         Ok(Self { index, count, run })
     }
 
+    /// The same shard of something else that shards share.
+    ///
+    /// ```
+    /// use mirrorwatch_stats::shards::Shard;
+    ///
+    /// assert_eq!(Shard::new(2, 8, 7)?.of_run(9), Shard::new(2, 8, 9)?);
+    /// # Ok::<(), mirrorwatch_stats::shards::ShardError>(())
+    /// ```
+    #[must_use]
+    pub fn of_run(self, run: u64) -> Self {
+        Self { run, ..self }
+    }
+
     /// The shard's number, from 0.
     ///
     /// ```

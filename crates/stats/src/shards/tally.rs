@@ -39,6 +39,27 @@ impl Tally {
         Self { counts }
     }
 
+    /// Takes counts as they are; of the same key they add up.
+    ///
+    /// ```
+    /// use mirrorwatch_stats::shards::Tally;
+    ///
+    /// assert_eq!(Tally::of_counts([(4, 1), (2, 1), (3, 0), (4, 1)]), Tally::of([4, 2, 4]));
+    /// ```
+    #[must_use]
+    pub fn of_counts(counts: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let mut counts: Vec<(u64, u64)> = counts.into_iter().filter(|&(_, n)| n > 0).collect();
+        counts.sort_unstable();
+        let mut merged: Vec<(u64, u64)> = Vec::with_capacity(counts.len());
+        for (key, count) in counts {
+            match merged.last_mut() {
+                Some(last) if last.0 == key => last.1 += count,
+                _ => merged.push((key, count)),
+            }
+        }
+        Self { counts: merged }
+    }
+
     /// How many samples have this key.
     ///
     /// ```

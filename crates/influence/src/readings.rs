@@ -1,0 +1,103 @@
+//! What the forward passes of a scan said, before it is told what follows.
+
+use std::time::Instant;
+
+use mirrorwatch_stats::shards::{Exchange, Tally, merged};
+
+use crate::error::InfluenceError;
+use crate::knowledge::Knowledge;
+use crate::scan::{Scan, scatter};
+use crate::sums::Sums;
+use crate::sweep::Outputs;
+use crate::task::Labels;
+
+/// What [`read_next`](crate::read_next) has read, of the training samples that this process has.
+///
+/// Of its own share of them, where they are divided among several: what follows is the same to the last bit as if one
+/// process had read them all.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// use mirrorwatch_stats::shards::Alone;
+///
+/// let config = ScanConfig {
+///     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+///     folds: 2,
+///     batch_size: 32,
+///     seed: 0,
+///     device: device.clone(),
+/// };
+/// let mut memory = Memory::default();
+/// let readings = read_next(&task, &model, &labels, &config, &mut memory, &|_| (), &cancel)?;
+/// let found = readings.finish(&labels, &Alone)?;
+/// let at_once = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
+/// assert_eq!(found.estimates[0].train, at_once.estimates[0].train);
+/// # Ok::<(), InfluenceError>(())
+/// ```
+pub struct Readings {
+    pub(crate) sums: Vec<Sums>,
+    pub(crate) base: Outputs,
+    pub(crate) base_sweep_seconds: f64,
+    pub(crate) probe_base: Outputs,
+    pub(crate) probe_seconds: f64,
+    pub(crate) untaught: Vec<f32>,
+    /// The labels of the samples that have one.
+    pub(crate) given: Vec<usize>,
+    pub(crate) start: Instant,
+}
+
+impl Readings {
+    /// What the readings come to, together with those of the other shards, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// Outputs that cannot be compared, and parts that cannot be exchanged.
+    ///
+    /// ```
+    #[doc = include_str!("example_impl.txt")]
+    #[doc = include_str!("example_task.txt")]
+    /// use mirrorwatch_stats::shards::Alone;
+    ///
+    /// # let config = ScanConfig {
+    /// #     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
+    /// #     folds: 2,
+    /// #     batch_size: 32,
+    /// #     seed: 0,
+    /// #     device: device.clone(),
+    /// # };
+    /// let mut memory = Memory::default();
+    /// let readings = read_next(&task, &model, &labels, &config, &mut memory, &|_| (), &cancel)?;
+    /// assert_eq!(readings.finish(&labels, &Alone)?.train_losses.len(), labels.train.len());
+    /// # Ok::<(), InfluenceError>(())
+    /// ```
+    pub fn finish(self, labels: &Labels, exchange: &dyn Exchange) -> Result<Scan, InfluenceError> {
+        let own = Tally::of_counts([(0, labels.trusted.len() as u64)]);
+        let trusted = merged(exchange, "number of trusted samples", Tally::default(), own)?;
+        let mut estimates = Vec::new();
+        for sum in self.sums {
+            let mut estimate = sum.finish(&self.given, &labels.probe, exchange)?;
+            let lowest = estimate.train.iter().copied().fold(f32::INFINITY, f32::min);
+            estimate.train = scatter(estimate.train, labels, lowest);
+            estimate.suggested = scatter(estimate.suggested, labels, 0);
+            estimates.push(estimate);
+        }
+        let knowledge = Knowledge::of(&self.probe_base, labels, &self.untaught);
+        let mut scan = Scan {
+            train_margins: scatter(knowledge.margins(&self.base, &self.given), labels, 0.0),
+            train_losses: scatter(self.base.losses, labels, 0.0),
+            probe_loss: self.probe_base.mean_loss(),
+            probe_accuracy: knowledge.accuracy,
+            chance: knowledge.chance,
+            probe_fitted: knowledge.fitted,
+            probe_losses: self.probe_base.losses,
+            estimates,
+            base_sweep_seconds: self.base_sweep_seconds,
+            probe_seconds: self.probe_seconds,
+            seconds: 0.0,
+        };
+        scan.fuse_with(labels, trusted.total() > 0, exchange)?;
+        scan.seconds = self.start.elapsed().as_secs_f64();
+        Ok(scan)
+    }
+}
