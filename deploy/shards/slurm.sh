@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One shard a task of an array, on a file system that all nodes share:
 #
-#   sbatch --array=0-7 slurm.sh mirrorwatch watch --data=/data --model=mlp --root=/shared/runs --until-finished
+#   sbatch --array=0-7 slurm.sh mirrorwatch watch --data=/data --model=mlp --root=/shared/runs --until-finished \
+#     --threads=4
 #
 #SBATCH --job-name=mirrorwatch
 #SBATCH --cpus-per-task=4
@@ -23,4 +24,4 @@ address=$(hostname):$((${PORT:-9464} + index))
 printf '[{"targets": ["%s"]}]\n' "$address" >"$shared/shard-$index.json"
 # Inotify does not see what other nodes write.
 exec "$@" --shard="$index/$count" --meet="$shared/meeting" --state="$shared/state-$index" --poll \
-  --threads="${SLURM_CPUS_PER_TASK:-0}" --web.listen-address="${LISTEN:-127.0.0.1}:$((${PORT:-9464} + index))"
+  --web.listen-address="${LISTEN:-127.0.0.1}:$((${PORT:-9464} + index))"

@@ -1,5 +1,5 @@
 use super::*;
-use crate::summary::example;
+use crate::summary::{OwnShare, Summary, example};
 
 /// The names of the design page that a run exports, with the value of [`example`] each.
 const OF_A_RUN: &[(&str, &str)] = &[
@@ -255,9 +255,9 @@ fn a_shard_that_follows_tells_of_its_own_only() {
     assert_eq!(
         rest,
         [
+            "mirrorwatch_run_finished{run=\"r\"} 0",
             "mirrorwatch_shard_samples{run=\"r\"} 333",
             "mirrorwatch_shard_suspects{run=\"r\"} 5",
-            "mirrorwatch_run_finished{run=\"r\"} 0",
         ]
     );
     // The first one speaks for the run as well.

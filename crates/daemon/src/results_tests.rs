@@ -80,6 +80,8 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
     let flags: Vec<bool> = (0..5).map(|i| flagged.contains(&i)).collect();
     evidence.note_flags(&flags, 4);
     let account = Account {
+        judged: 0,
+        threshold: 0.0,
         null: Null::Trusted,
         null_samples: 1,
         scored: vec![0, 1, 2, 3],

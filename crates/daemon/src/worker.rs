@@ -27,7 +27,7 @@ use crate::refusal::{Run, probe_noise, refusal};
 use crate::results::{self, Paths, json_bytes};
 use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
-use crate::store::{Outcome, RunState};
+use crate::store::Outcome;
 use crate::summary::{SUMMARY_SCHEMA, Summary};
 use crate::totals::Totals;
 use crate::turns::{Turns, agree};
