@@ -180,7 +180,8 @@ pub fn compare(
     let (mut before, mut after) = (Vec::new(), Vec::new());
     let (mut forgotten, mut learnt) = (0, 0);
     for &sample in scored {
-        let (was, is) = (earlier[sample] > 0.0, now.margins[sample] > 0.0);
+        let was = earlier.get(sample).is_some_and(|margin| margin > 0.0);
+        let is = now.margins[sample] > 0.0;
         forgotten += usize::from(was && !is);
         learnt += usize::from(is && !was);
         if let Some(number) = sources.number(sample) {
