@@ -12,7 +12,8 @@
 //! | first epoch fitted, first epoch a suspect | 2 + 2 | exact up to 65,535 different epochs ([`Epochs`]) |
 //! | checkpoints at which it was a suspect | 2 | exact up to 65,535 |
 //!
-//! That is 30 bytes with one estimator, in memory as on disk; each probe sample takes 8. The history is kept beside the file, in a
+//! That is 30 bytes with one estimator, in memory as on disk; each probe sample takes 8. Under a budget, samples that are not read
+//! enter the mean loss and the mean margin with their last ones, as rounded; neither mean is counted by. The history is kept beside the file, in a
 //! directory that has its name and the extension `history`. What the header names of it is written first, so that whoever is
 //! killed in between finds the history of the state that is there; what it no longer names is removed after.
 
