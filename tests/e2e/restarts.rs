@@ -5,21 +5,31 @@ use crate::support::results::Results;
 
 const CHECKPOINTS: usize = 6;
 
-/// A finished run, and the last scores of a sidecar that went through it without interruption.
-fn undisturbed(place: &Place) -> (String, Vec<u8>) {
+/// A finished run, and the results of a sidecar that went through it without interruption.
+fn undisturbed(place: &Place) -> Results {
     place.finished_run("r", CHECKPOINTS);
     place
         .watch("reference")
         .with(&["--until-finished"])
         .run()
         .expect(0);
-    Results::new(&place.at("reference"), "r").last_scores()
+    Results::new(&place.at("reference"), "r")
 }
 
 /// Scores are a running mean over all checkpoints: one that was counted twice, or never, or in
-/// another order, changes their bits.
+/// another order, changes their bits. The history has each checkpoint by itself.
 #[track_caller]
-fn assert_same(reference: &(String, Vec<u8>), results: &Results) {
+fn assert_same(reference: &Results, results: &Results) {
+    assert_same_scores(&reference.last_scores(), results);
+    assert!(
+        reference.last_histories() == results.last_histories(),
+        "the suspects or their histories differ from those of a run without interruption"
+    );
+    assert_eq!(reference.kept_history(), results.kept_history());
+}
+
+#[track_caller]
+fn assert_same_scores(reference: &(String, Vec<u8>), results: &Results) {
     let last = results.last_scores();
     assert_eq!(last.0, reference.0);
     assert!(
@@ -138,7 +148,7 @@ fn evidence_that_is_damaged_is_set_aside_and_made_again() {
         "{}",
         finished.story()
     );
-    assert_same(&scores, &results);
+    assert_same_scores(&scores, &results);
     let mut aside = 0;
     for entry in std::fs::read_dir(&run).unwrap() {
         let path = entry.unwrap().path();

@@ -4,6 +4,7 @@ use mirrorwatch_influence::{Estimator, Labels, Scan};
 use mirrorwatch_stats::shards::{Alone, ShardError};
 
 use crate::history::History;
+use crate::narrow::{Epochs, Halves};
 use crate::part::Part;
 use crate::pending::Pending;
 pub use crate::pending::weight;
@@ -48,9 +49,9 @@ pub struct Channel {
 #[doc = include_str!("example_run.txt")]
 /// assert_eq!((evidence.checkpoints, evidence.channels.len()), (1, 1));
 /// // The first samples were fitted at epoch 3, the last are not yet.
-/// assert_eq!((evidence.fitted_epoch[0], evidence.fitted_epoch[199]), (3, mirrorwatch_daemon::evidence::NEVER));
-/// assert_eq!((evidence.last_loss[199], evidence.mean_loss[199]), (9.0, 9.0));
-/// assert_eq!((evidence.last_margin[199], evidence.mean_margin[199]), (-1.0, -1.0));
+/// assert_eq!((evidence.fitted_epoch.get(0), evidence.fitted_epoch.get(199)), (Some(3), None));
+/// assert_eq!((evidence.last_loss.get(199), evidence.mean_loss[199]), (Some(9.0), 9.0));
+/// assert_eq!((evidence.last_margin.get(199), evidence.mean_margin[199]), (Some(-1.0), -1.0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -68,23 +69,20 @@ pub struct Evidence {
     /// Running mean of each training sample's margin (AUM, Pleiss et al., NeurIPS 2020).
     pub mean_margin: Vec<f32>,
     /// Margin of each training sample at the last checkpoint; positive = fitted.
-    pub last_margin: Vec<f32>,
+    pub last_margin: Halves,
     /// Loss of each training sample at the last checkpoint.
-    pub last_loss: Vec<f32>,
-    /// First epoch at which each training sample's label was fitted; [`NEVER`] if not yet.
-    pub fitted_epoch: Vec<u32>,
-    /// First epoch at which each training sample was a suspect; [`NEVER`] if it was not.
-    pub flagged_epoch: Vec<u32>,
-    /// At how many checkpoints each training sample was a suspect.
-    pub flagged_count: Vec<u32>,
+    pub last_loss: Halves,
+    /// First epoch at which each training sample's label was fitted, if it was.
+    pub fitted_epoch: Epochs,
+    /// First epoch at which each training sample was a suspect, if it was.
+    pub flagged_epoch: Epochs,
+    /// At how many checkpoints each training sample was a suspect; 65,535 for more.
+    pub flagged_count: Vec<u16>,
     /// How each training sample fared at checkpoints so far, coarsely.
     pub history: History,
     /// Where the next turn of scans that do not read all samples begins, between 0 and 1; see [`crate::part`].
     pub turned: f64,
 }
-
-/// "Not yet" in epoch fields.
-pub const NEVER: u32 = u32::MAX;
 
 impl Evidence {
     /// No evidence yet, for `train` training and `probe` probe samples.
@@ -115,10 +113,10 @@ impl Evidence {
             channels,
             mean_loss: vec![0.0; train],
             mean_margin: vec![0.0; train],
-            last_margin: vec![0.0; train],
-            last_loss: vec![0.0; train],
-            fitted_epoch: vec![NEVER; train],
-            flagged_epoch: vec![NEVER; train],
+            last_margin: Halves::of(&vec![0.0; train]),
+            last_loss: Halves::of(&vec![0.0; train]),
+            fitted_epoch: Epochs::new(train),
+            flagged_epoch: Epochs::new(train),
             flagged_count: vec![0; train],
             history: History::default(),
             turned: 0.0,
@@ -203,13 +201,12 @@ impl Evidence {
         let weight = 1.0 / self.checkpoints as f32;
         blend(&mut self.mean_loss, &losses, weight);
         blend(&mut self.mean_margin, &margins, weight);
-        for (first, margin) in self.fitted_epoch.iter_mut().zip(&margins) {
-            if *margin > 0.0 {
-                *first = (*first).min(epoch_u32(epoch));
-            }
-        }
-        self.last_loss = losses;
-        self.last_margin = margins;
+        let fitted = margins.iter().enumerate();
+        let fitted = fitted.filter(|(_, margin)| **margin > 0.0);
+        self.fitted_epoch
+            .note(fitted.map(|(sample, _)| sample), epoch);
+        self.last_loss.set(&losses);
+        self.last_margin.set(&margins);
     }
 
     /// Notes the p-values at the checkpoint of `epoch` and `step` that was just added.
@@ -222,8 +219,10 @@ impl Evidence {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn note_history(&mut self, p_values: &[f64], epoch: u64, step: u64) {
-        let (losses, margins) = (&self.last_loss, &self.last_margin);
-        self.history.add(epoch, step, p_values, losses, margins);
+        let fitted = self.last_margin.iter().map(|margin| margin > 0.0);
+        let losses = self.last_loss.iter().zip(fitted);
+        self.history
+            .take(epoch, step, p_values.iter().copied().zip(losses));
     }
 
     /// Notes which samples are suspects at the checkpoint of `epoch` that was just added.
@@ -233,14 +232,17 @@ impl Evidence {
     /// let mut flags = vec![false; 200];
     /// flags[195] = true;
     /// evidence.note_flags(&flags, 3);
-    /// assert_eq!((evidence.flagged_count[195], evidence.flagged_epoch[195]), (1, 3));
+    /// assert_eq!((evidence.flagged_count[195], evidence.flagged_epoch.get(195)), (1, Some(3)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn note_flags(&mut self, flags: &[bool], epoch: u64) {
-        for (sample, _) in flags.iter().enumerate().filter(|(_, flagged)| **flagged) {
-            self.flagged_count[sample] += 1;
-            self.flagged_epoch[sample] = self.flagged_epoch[sample].min(epoch_u32(epoch));
+        let flagged = || flags.iter().enumerate().filter(|(_, flagged)| **flagged);
+        for (sample, _) in flagged() {
+            let count = &mut self.flagged_count[sample];
+            *count = count.saturating_add(1);
         }
+        self.flagged_epoch
+            .note(flagged().map(|(sample, _)| sample), epoch);
     }
 }
 
@@ -248,11 +250,6 @@ fn blend(mean: &mut [f32], values: &[f32], weight: f32) {
     for (mean, value) in mean.iter_mut().zip(values) {
         *mean += weight * (value - *mean);
     }
-}
-
-fn epoch_u32(epoch: u64) -> u32 {
-    // One below NEVER, so that an absurd epoch still counts as "was".
-    u32::try_from(epoch).unwrap_or(NEVER - 1).min(NEVER - 1)
 }
 
 #[cfg(test)]

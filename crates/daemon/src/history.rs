@@ -7,11 +7,19 @@
 //! | fitted | one bit | exact |
 //!
 //! At most [`MOST`] checkpoints are kept. When another one comes, every other is dropped, and the first
-//! and the newest stay: the past gets coarser the further back it lies. A million samples take 64 MB.
+//! and the newest stay: the past gets coarser the further back it lies. Of a million samples that is 64 MB, on disk: each
+//! checkpoint has a file, which is written once, before the state that names it, and read where somebody asks.
 
+mod column;
+
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::DaemonError;
+pub use column::Column;
+use column::WIDTH;
 
 /// Checkpoints that are kept at most.
 pub const MOST: usize = 32;
@@ -27,27 +35,6 @@ const LEAST_LOSS: f64 = 1e-4;
 
 /// The bit beside a loss that says that the given label was fitted.
 const FITTED: u8 = 0x80;
-
-/// How all training samples fared at one checkpoint.
-///
-/// ```
-/// use mirrorwatch_daemon::history::History;
-///
-/// let mut history = History::default();
-/// history.add(1, 470, &[0.5], &[0.3], &[1.0]);
-/// assert_eq!((history.columns()[0].epoch, history.columns()[0].step), (1, 470));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Epoch of the checkpoint.
-    pub epoch: u64,
-    /// Optimizer step of the checkpoint.
-    pub step: u64,
-    /// p-value of each sample, coded.
-    pub(crate) p_values: Vec<u8>,
-    /// Loss of each sample, coded, and whether it was fitted.
-    pub(crate) losses: Vec<u8>,
-}
 
 /// How one sample fared at one checkpoint.
 ///
@@ -99,6 +86,41 @@ impl History {
         })
     }
 
+    /// Writes to `directory`, which is made, what is not there yet, each checkpoint once; from then on it is read from there.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written. What was not stays in memory.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::history::History;
+    /// # let directory = tempfile::tempdir()?;
+    /// let mut history = History::default();
+    /// history.add(1, 470, &[0.5], &[0.3], &[1.0]);
+    /// let points = history.of(0);
+    /// history.save(directory.path())?;
+    /// assert_eq!(std::fs::read_dir(directory.path())?.count(), 1);
+    /// assert_eq!(history.of(0), points);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn save(&self, directory: &Path) -> Result<(), DaemonError> {
+        if !self.columns.is_empty() {
+            std::fs::create_dir_all(directory).map_err(|error| DaemonError::Write {
+                path: directory.to_path_buf(),
+                message: error.to_string(),
+            })?;
+        }
+        self.columns
+            .iter()
+            .try_for_each(|column| column.save(directory))
+    }
+
+    /// Takes the files of other checkpoints away.
+    pub(crate) fn forget_others(&self, directory: &Path) {
+        let names: Vec<String> = self.columns.iter().map(|c| c.name()).collect();
+        column::forget_others(directory, &names);
+    }
+
     /// The checkpoints that are kept, in the order of the scans.
     ///
     /// ```
@@ -129,6 +151,18 @@ impl History {
         losses: &[f32],
         margins: &[f32],
     ) {
+        let fitted = margins.iter().map(|margin| *margin > 0.0);
+        let losses = losses.iter().copied().zip(fitted);
+        self.take(epoch, step, p_values.iter().copied().zip(losses));
+    }
+
+    /// Takes in a checkpoint: p-value, loss and whether it is fitted of each training sample.
+    pub(crate) fn take(
+        &mut self,
+        epoch: u64,
+        step: u64,
+        samples: impl ExactSizeIterator<Item = (f64, (f32, bool))>,
+    ) {
         if self.columns.len() >= MOST {
             // Counted from the first, the new one is at an even place, too, and so evenly spaced.
             let mut place = 0;
@@ -137,16 +171,14 @@ impl History {
                 place % 2 == 1
             });
         }
-        let fitted = losses.iter().zip(margins);
-        self.columns.push(Arc::new(Column {
-            epoch,
-            step,
-            p_values: p_values.iter().map(|p| p_code(*p)).collect(),
-            losses: fitted.map(|(l, m)| loss_code(*l, *m > 0.0)).collect(),
-        }));
+        let mut codes = Vec::with_capacity(WIDTH * samples.len());
+        for (p, (loss, fitted)) in samples {
+            codes.extend([p_code(p), loss_code(loss, fitted)]);
+        }
+        self.columns.push(Arc::new(Column::new(epoch, step, codes)));
     }
 
-    /// How a training sample fared, in the order of the scans.
+    /// How a training sample fared, in the order of the scans. A checkpoint whose file cannot be read is left out, with a warning.
     ///
     /// ```
     /// # use mirrorwatch_daemon::history::History;
@@ -159,32 +191,18 @@ impl History {
     pub fn of(&self, sample: usize) -> Vec<Point> {
         let mut points = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            if let (Some(&p), Some(&loss)) =
-                (column.p_values.get(sample), column.losses.get(sample))
-            {
-                points.push(Point {
-                    epoch: column.epoch,
-                    p_value: p_value(p),
-                    loss: loss_value(loss & !FITTED),
-                    fitted: loss & FITTED != 0,
-                });
-            }
+            column.read(&[sample], |_, code| points.push(point(column.epoch, code)));
         }
         points
     }
 
     /// The histories of shards put together; each sample of a shard is at the position that goes with it, of `samples`.
-    /// None where they are not of the same checkpoints.
+    /// None where they are not of the same checkpoints, or one cannot be read.
     pub(crate) fn united(shards: &[(&History, &[usize])], samples: usize) -> Option<Self> {
         let (first, _) = shards.first()?;
         let mut columns = Vec::with_capacity(first.columns.len());
         for (nth, of) in first.columns.iter().enumerate() {
-            let mut column = Column {
-                epoch: of.epoch,
-                step: of.step,
-                p_values: vec![0; samples],
-                losses: vec![0; samples],
-            };
+            let mut codes = vec![0; WIDTH * samples];
             for (history, positions) in shards {
                 let theirs = history.columns.get(nth)?;
                 if history.columns.len() != first.columns.len()
@@ -192,14 +210,58 @@ impl History {
                 {
                     return None;
                 }
-                for (index, &position) in positions.iter().enumerate() {
-                    column.p_values[position] = theirs.p_values[index];
-                    column.losses[position] = theirs.losses[index];
+                let all: Vec<usize> = (0..positions.len()).collect();
+                let read = theirs.read(&all, |place, code| {
+                    let at = WIDTH * positions[place];
+                    codes[at..at + WIDTH].copy_from_slice(&code);
+                });
+                if !read {
+                    return None;
                 }
             }
-            columns.push(column);
+            columns.push(Column::new(of.epoch, of.step, codes));
         }
         Self::restored(columns)
+    }
+
+    /// The histories of many samples: each file is gone through once for all of them.
+    pub(crate) fn of_all(&self, samples: &[usize]) -> Histories {
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        order.sort_unstable_by_key(|&nth| samples[nth]);
+        let ascending: Vec<usize> = order.iter().map(|&nth| samples[nth]).collect();
+        let mut read = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let mut codes = vec![[0; WIDTH]; samples.len()];
+            if column.read(&ascending, |place, code| codes[order[place]] = code) {
+                read.push((column.epoch, codes));
+            }
+        }
+        Histories(read)
+    }
+}
+
+/// Samples of which [`History::of_all`] is asked at once, where there are many: they take [`MOST`] times two bytes each.
+pub(crate) const TOGETHER: usize = 1 << 19;
+
+/// Histories of many samples, still coded.
+pub(crate) struct Histories(Vec<(u64, Vec<[u8; WIDTH]>)>);
+
+impl Histories {
+    /// That of the `nth` of the samples.
+    pub(crate) fn of(&self, nth: usize) -> Vec<Point> {
+        let columns = self.0.iter();
+        columns
+            .map(|(epoch, codes)| point(*epoch, codes[nth]))
+            .collect()
+    }
+}
+
+fn point(epoch: u64, [p, loss]: [u8; WIDTH]) -> Point {
+    Point {
+        epoch,
+        p_value: p_value(p),
+        loss: loss_value(loss & !FITTED),
+        fitted: loss & FITTED != 0,
     }
 }
 

@@ -67,10 +67,22 @@ fn a_full_history_drops_every_other_checkpoint() {
 
 #[test]
 fn more_checkpoints_than_any_history_has_are_refused() {
-    let columns: Vec<Column> = after(32).columns().iter().map(|c| (**c).clone()).collect();
-    assert_eq!(History::restored(columns.clone()), Some(after(32)));
-    let more = [columns, vec![(*after(1).columns()[0]).clone()]].concat();
-    assert_eq!(History::restored(more), None);
+    let columns = |count: usize| (0..count as u64).map(|epoch| Column::new(epoch, 10, vec![0, 0]));
+    assert!(History::restored(columns(32).collect()).is_some());
+    assert_eq!(History::restored(columns(33).collect()), None);
+}
+
+/// A warning tells of the hole; the other checkpoints are there.
+#[test]
+fn a_checkpoint_that_cannot_be_read_is_left_out() {
+    let place = tempfile::tempdir().unwrap();
+    let history = after(3);
+    history.save(place.path()).unwrap();
+    let missing = place.path().join(history.columns()[1].name());
+    std::fs::remove_file(missing).unwrap();
+    let kept = |points: Vec<Point>| points.iter().map(|p| p.epoch).collect::<Vec<_>>();
+    assert_eq!(kept(history.of(0)), [0, 2]);
+    assert_eq!(kept(history.of_all(&[0]).of(0)), [0, 2]);
 }
 
 proptest! {
@@ -107,5 +119,36 @@ proptest! {
             prop_assert_eq!(point.p_value, p_value(p_code(10f64.powi(-((epoch % 8) as i32)))));
             prop_assert_eq!(point.fitted, epoch % 2 == 0);
         }
+    }
+
+    /// From disk as from memory, for one sample and for many in any order, over blocks that end anywhere.
+    #[test]
+    fn what_was_saved_is_read_back(
+        size in prop_oneof![1usize..50, 8190usize..8195, 20_000usize..20_100],
+        checkpoints in 1u64..4,
+        seed: u64,
+    ) {
+        let place = tempfile::tempdir().unwrap();
+        let number = |epoch: u64, i: usize| (seed ^ (epoch << 40) ^ i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        let mut history = History::default();
+        for epoch in 0..checkpoints {
+            let of = |unit: f64| (0..size).map(move |i| number(epoch, i) as f64 / unit);
+            let p_values: Vec<f64> = of(16_777_216.0).collect();
+            let losses: Vec<f32> = of(1e6).map(|loss| loss as f32).collect();
+            let margins: Vec<f32> = losses.iter().map(|loss| 1.0 - loss).collect();
+            history.add(epoch, epoch, &p_values, &losses, &margins);
+        }
+        let asked: Vec<usize> = (0..7).map(|i| number(99, i) as usize % size).collect();
+        let in_memory: Vec<Vec<Point>> = asked.iter().map(|&sample| history.of(sample)).collect();
+        let together = history.of_all(&asked);
+        history.save(place.path()).unwrap();
+        prop_assert!(history.columns().iter().all(|column| !column.is_in_memory()));
+        let from_disk = history.of_all(&asked);
+        for (nth, &sample) in asked.iter().enumerate() {
+            prop_assert_eq!(&together.of(nth), &in_memory[nth]);
+            prop_assert_eq!(&from_disk.of(nth), &in_memory[nth]);
+            prop_assert_eq!(&history.of(sample), &in_memory[nth]);
+        }
+        prop_assert!(history.of(size).is_empty());
     }
 }

@@ -46,6 +46,7 @@ mod intake;
 pub mod leaks;
 mod live;
 pub mod metrics;
+pub mod narrow;
 mod once;
 pub mod onset;
 mod options;

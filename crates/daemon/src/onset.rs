@@ -201,7 +201,8 @@ pub(crate) fn compare_with(
     let mut counts: HashMap<(usize, usize), [usize; 3]> = HashMap::new();
     let (mut forgotten, mut learnt) = (0, 0);
     for &sample in scored {
-        let (was, is) = (earlier[sample] > 0.0, now.margins[sample] > 0.0);
+        let was = earlier.get(sample).is_some_and(|margin| margin > 0.0);
+        let is = now.margins[sample] > 0.0;
         let (lost, gained) = (usize::from(was && !is), usize::from(is && !was));
         forgotten += lost;
         learnt += gained;

@@ -3,6 +3,7 @@
 use mirrorwatch_influence::Estimator;
 
 use super::*;
+use crate::narrow::Halves;
 use crate::summary::{Summary, example};
 
 const SAMPLES: usize = 400;
@@ -54,7 +55,7 @@ impl Scene {
         for earlier in &mut self.state.summaries {
             earlier.forget_lists();
         }
-        self.state.evidence.last_margin = margins;
+        self.state.evidence.last_margin = Halves::of(&margins);
         self.state.summaries.push(Summary {
             epoch,
             step: 10 * epoch,

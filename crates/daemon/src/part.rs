@@ -13,6 +13,7 @@
 use mirrorwatch_influence::{Labels, Scan};
 
 use crate::evidence::Evidence;
+use crate::narrow::Halves;
 
 /// Share of a part that is read because its turn has come.
 const TURN: f64 = 0.5;
@@ -66,9 +67,9 @@ impl Part {
     }
 
     /// Gives those who were not read the values that they had when they were.
-    pub(crate) fn carry_over(&self, values: &mut [f32], before: &[f32]) {
+    pub(crate) fn carry_over(&self, values: &mut [f32], before: &Halves) {
         for sample in self.unread(values.len()) {
-            values[sample] = before[sample];
+            values[sample] = before.get(sample).unwrap_or_default();
         }
     }
 

@@ -7,6 +7,7 @@ use mirrorwatch_influence::Estimator;
 
 use super::*;
 use crate::account::Null;
+use crate::narrow::Halves;
 use crate::summary::example;
 
 /// Only its names matter here.
@@ -71,11 +72,11 @@ fn found(flagged: &[usize]) -> (Labels, Evidence, Account) {
     let mut evidence = Evidence::new(&[estimator], 5, 4);
     evidence.channels[0].train = vec![0.5, 3.0, 3.0, 9.0, 0.0];
     evidence.channels[0].suggested = vec![1, 0, 1, 0, 1];
-    evidence.fitted_epoch[3] = 2;
-    evidence.last_loss = vec![1.0; 5];
+    evidence.fitted_epoch.note([3].into_iter(), 2);
+    evidence.last_loss = Halves::of(&[1.0; 5]);
     evidence.note_history(&[0.5, 0.1, 0.1, 0.02, 1.0], 2, 9);
-    evidence.last_loss = vec![0.25; 5];
-    evidence.last_margin = vec![0.1; 5];
+    evidence.last_loss = Halves::of(&[0.25; 5]);
+    evidence.last_margin = Halves::of(&[0.1; 5]);
     evidence.note_history(&[0.5, 0.02, 0.02, 0.001, 1.0], 4, 17);
     let flags: Vec<bool> = (0..5).map(|i| flagged.contains(&i)).collect();
     evidence.note_flags(&flags, 4);

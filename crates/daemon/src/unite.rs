@@ -10,6 +10,7 @@ use crate::error::DaemonError;
 use crate::evidence::{Channel, Evidence};
 use crate::forks;
 use crate::history::History;
+use crate::narrow::{Epochs, Halves};
 use crate::options::ScanOptions;
 use crate::results::{self, Paths};
 use crate::runs::{fingerprint, state_path};
@@ -122,7 +123,9 @@ fn united<T: Task>(labels: &Labels, args: &UniteArgs, run: &str) -> Result<RunSt
         .collect();
     let evidence = evidence_of(&parts, labels.train.len()).ok_or_else(|| DaemonError::State {
         path: state_path(&args.into, run),
-        message: "the shards' histories are not of the same checkpoints".to_string(),
+        message:
+            "the shards' histories are not of the same checkpoints, or one of them cannot be read"
+                .to_string(),
     })?;
     let (first, _, _) = shards.swap_remove(0);
     let mut summaries = first.summaries;
@@ -164,6 +167,20 @@ fn evidence_of(shards: &[(&Evidence, &[usize])], samples: usize) -> Option<Evide
         }
         all
     }
+    let halves = |of: fn(&Evidence) -> &Halves| {
+        let mut all = vec![0.0; samples];
+        for (evidence, positions) in shards {
+            for (&position, value) in positions.iter().zip(of(evidence).iter()) {
+                all[position] = value;
+            }
+        }
+        Halves::of(&all)
+    };
+    // Epochs are numbered as they occur, which all shards see alike.
+    let epochs = |of: fn(&Evidence) -> &Epochs| {
+        let first = scattered(shards, samples, |evidence| of(evidence).parts().1);
+        Epochs::restored(of(shards[0].0).parts().0.to_vec(), first)
+    };
     let mut channels = Vec::with_capacity(first.channels.len());
     for (nth, channel) in first.channels.iter().enumerate() {
         channels.push(Channel {
@@ -187,10 +204,10 @@ fn evidence_of(shards: &[(&Evidence, &[usize])], samples: usize) -> Option<Evide
         channels,
         mean_loss: scattered(shards, samples, |e| &e.mean_loss),
         mean_margin: scattered(shards, samples, |e| &e.mean_margin),
-        last_margin: scattered(shards, samples, |e| &e.last_margin),
-        last_loss: scattered(shards, samples, |e| &e.last_loss),
-        fitted_epoch: scattered(shards, samples, |e| &e.fitted_epoch),
-        flagged_epoch: scattered(shards, samples, |e| &e.flagged_epoch),
+        last_margin: halves(|e| &e.last_margin),
+        last_loss: halves(|e| &e.last_loss),
+        fitted_epoch: epochs(|e| &e.fitted_epoch),
+        flagged_epoch: epochs(|e| &e.flagged_epoch),
         flagged_count: scattered(shards, samples, |e| &e.flagged_count),
         history: History::united(&histories, samples)?,
         turned: first.turned,

@@ -48,6 +48,20 @@ impl Results {
         self.files(".scores.csv").pop_last().unwrap()
     }
 
+    /// The suspects at the last checkpoint and their histories, as bytes.
+    pub fn last_histories(&self) -> (String, Vec<u8>) {
+        self.files(".suspects.jsonl").pop_last().unwrap()
+    }
+
+    /// The files of the history that is kept of all samples, whose names depend on what is in them.
+    pub fn kept_history(&self) -> BTreeSet<String> {
+        let beside = self.directory.with_file_name("state.history");
+        let entries = fs::read_dir(beside).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
     /// The suspects at the last checkpoint.
     pub fn last_suspects(&self) -> Vec<Suspect> {
         let (_, bytes) = self.files(".suspects.csv").pop_last().unwrap();

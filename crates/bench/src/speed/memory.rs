@@ -4,22 +4,24 @@ mod made_up;
 mod peak;
 mod update;
 
+use std::path::Path;
 use std::process::Command;
 
 use mirrorwatch_daemon::history::MOST;
+use serde::de::DeserializeOwned;
 
 use super::ratio::Spread;
 use super::report::Row;
 use super::{Found, Part, Suite};
-use update::Taken;
+use update::{Taken, TakenToRead};
 pub use update::{Update, run as update};
 
 /// Takes scans of made-up scores in, each in a process of its own.
 pub const PART: Part = Part {
     name: "memory",
     about: "what follows a scan (evidence, statistics, results, state on disk), made-up scores and no model; \
-        the peak is that of a whole process, in which are its program, the labels, the scan, the evidence so far and \
-        its history, and whatever is needed for a while",
+        the peak is that of a whole process, in which are its program, the labels, the scan, the evidence so far, \
+        and whatever is needed for a while; its history is on disk",
     run,
 };
 
@@ -33,9 +35,9 @@ fn run(suite: &Suite<'_>) -> Result<Found, String> {
     };
     let mut found = Found::default();
     for &samples in sizes {
-        // A young run, and one whose history cannot get longer.
-        for checkpoints in [2, MOST] {
-            measure(suite, samples, checkpoints, &mut found)?;
+        for (run, checkpoints) in [("young", 2), ("with history", MOST)] {
+            let setting = format!("N = {samples}, {run}");
+            measure(suite, samples, checkpoints, &setting, &mut found)?;
         }
     }
     Ok(found)
@@ -45,64 +47,103 @@ fn measure(
     suite: &Suite<'_>,
     samples: usize,
     checkpoints: usize,
+    setting: &str,
     found: &mut Found,
 ) -> Result<(), String> {
-    let setting = format!("N = {samples}, checkpoint {checkpoints}");
     suite.tell(&format!("memory: {setting}"));
     let mut taken = Vec::new();
     for _ in 0..suite.rounds.min(ROUNDS) {
-        taken.push(in_a_process(samples, checkpoints)?);
+        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let update: Taken = in_a_process(samples, checkpoints, directory.path(), &[])?;
+        let read: TakenToRead =
+            in_a_process(samples, checkpoints, directory.path(), &["--read-back"])?;
+        taken.push((update, read));
     }
-    let mut add = |what, unit, note: &str, of: &dyn Fn(&Taken) -> f64| {
+    let mut add = |what, unit, note: &str, of: &dyn Fn(&(Taken, TakenToRead)) -> f64| {
         let figures: Vec<f64> = taken.iter().map(of).collect();
         let figure = Spread::of(&figures);
-        found.add(Row::figure(what, &setting, figure, unit, note));
+        found.add(Row::figure(what, setting, figure, unit, note));
     };
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     add(
         "evidence and statistics",
         "s",
         "a scan taken in, everything counted",
-        &|t| t.update_seconds,
+        &|(t, _)| t.update_seconds,
     );
     add(
         "results written",
         "s",
         "suspects as CSV and JSON lines, summary",
-        &|t| t.results_seconds,
+        &|(t, _)| t.results_seconds,
     );
     add(
         "state written",
         "s",
-        "evidence and history, to be continued after a restart",
-        &|t| t.state_seconds,
+        "evidence and the newest of its history, to be continued after a restart",
+        &|(t, _)| t.state_seconds,
     );
     add(
         "peak before",
         "MiB",
-        "labels, a scan, the evidence so far, its history",
-        &|t| mib(t.peak_before),
+        "labels, a scan, the evidence so far",
+        &|(t, _)| mib(t.peak_before),
     );
-    add("peak after the update", "MiB", "VmHWM", &|t| {
+    add("peak after the update", "MiB", "VmHWM", &|(t, _)| {
         mib(t.peak_update)
     });
     add(
         "peak at the end",
         "MiB",
         "VmHWM, results and state written, too",
-        &|t| mib(t.peak_end),
+        &|(t, _)| mib(t.peak_end),
     );
     add(
         "peak at the end, a sample",
         "bytes",
         "over that of no samples at all",
-        &|t| (t.peak_end.saturating_sub(t.peak_empty)) as f64 / samples as f64,
+        &|(t, _)| (t.peak_end.saturating_sub(t.peak_empty)) as f64 / samples as f64,
+    );
+    add(
+        "state on disk, a sample",
+        "bytes",
+        "the file that is written anew after each scan; its history is beside it",
+        &|(t, _)| t.state_bytes as f64 / samples as f64,
+    );
+    add(
+        "history on disk, a sample",
+        "bytes",
+        "written once a checkpoint",
+        &|(t, _)| t.history_bytes as f64 / samples as f64,
+    );
+    add(
+        "state read back",
+        "s",
+        "verified, after a restart",
+        &|(_, r)| r.seconds,
+    );
+    add(
+        "peak of reading back",
+        "MiB",
+        "VmHWM of a process that does nothing else",
+        &|(_, r)| mib(r.peak),
+    );
+    add(
+        "one sample's history",
+        "ms",
+        "read from disk, as the page asks for it",
+        &|(_, r)| 1e3 * r.one_seconds,
     );
     Ok(())
 }
 
-/// One update in a process that does nothing else: a peak is never taken back.
-fn in_a_process(samples: usize, checkpoints: usize) -> Result<Taken, String> {
+/// One update, or what it has written read back, in a process that does nothing else: a peak is never taken back.
+fn in_a_process<T: DeserializeOwned>(
+    samples: usize,
+    checkpoints: usize,
+    directory: &Path,
+    further: &[&str],
+) -> Result<T, String> {
     let program = std::env::current_exe().map_err(|error| {
         format!("cannot tell which program this is, to start it again: {error}")
     })?;
@@ -110,6 +151,9 @@ fn in_a_process(samples: usize, checkpoints: usize) -> Result<Taken, String> {
         .arg("update")
         .args(["--samples", &samples.to_string()])
         .args(["--checkpoints", &checkpoints.to_string()])
+        .arg("--directory")
+        .arg(directory)
+        .args(further)
         .output()
         .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
     if !output.status.success() {

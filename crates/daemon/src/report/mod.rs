@@ -23,7 +23,7 @@ use crate::hub::now;
 use crate::leaks;
 use crate::once::print;
 use crate::options::ScanOptions;
-use crate::results::{self, Suspect, SuspectLine, json_bytes};
+use crate::results::{self, Suspect, json_bytes};
 use crate::runs::state_path;
 use crate::store::{Outcome, RunState};
 use crate::stored::Stored;
@@ -150,7 +150,8 @@ pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
     // Also makes the directory.
     export::write(&out, &exported, &labels, &wrong)?;
     results::write_suspects(&out.join("suspects.csv"), &suspects)?;
-    write_lines(&out.join("suspects.jsonl"), state, &suspects)?;
+    let lines = out.join("suspects.jsonl");
+    results::write_lines(&lines, &suspects, &state.evidence.history)?;
     if let Some(record) = &confirmed {
         let path = out.join("confirm.json");
         write_atomic(&path, &json_bytes(record, &path)?)?;
@@ -172,19 +173,6 @@ pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
     Ok(())
 }
 
-fn write_lines(path: &Path, state: &RunState, suspects: &[Suspect]) -> Result<(), DaemonError> {
-    let mut lines = Vec::new();
-    for suspect in suspects {
-        let line = SuspectLine {
-            suspect: suspect.clone(),
-            history: state.evidence.history.of(suspect.index),
-        };
-        lines.extend(json_bytes(&line, path)?);
-        lines.push(b'\n');
-    }
-    Ok(write_atomic(path, &lines)?)
-}
-
 fn cards<T: Task>(
     task: &T,
     stored: &Stored,
@@ -198,8 +186,10 @@ fn cards<T: Task>(
         .map(|look| (look.index, look))
         .collect();
     let mut cards = Vec::with_capacity(suspects.len());
-    for suspect in suspects {
-        let history = stored.state.evidence.history.of(suspect.index);
+    let samples: Vec<usize> = suspects.iter().map(|suspect| suspect.index).collect();
+    let histories = stored.state.evidence.history.of_all(&samples);
+    for (nth, suspect) in suspects.iter().enumerate() {
+        let history = histories.of(nth);
         cards.push(Card {
             id: suspect.id.clone(),
             given: task.class_name(suspect.given),

@@ -1,5 +1,6 @@
 //! `update`: takes one scan in, as the sidecar does after a scan, and tells what it took.
 
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
@@ -25,6 +26,14 @@ pub struct Update {
     /// Which checkpoint of its run this is, counted from 1
     #[arg(long, value_name = "N", default_value_t = 1)]
     checkpoints: usize,
+
+    /// Where results and state are written
+    #[arg(long, value_name = "DIR")]
+    directory: PathBuf,
+
+    /// Read the state back that an update has left there, and nothing else
+    #[arg(long)]
+    read_back: bool,
 }
 
 /// What it took; peaks in bytes.
@@ -37,21 +46,61 @@ pub struct Taken {
     pub peak_before: u64,
     pub peak_update: u64,
     pub peak_end: u64,
+    pub state_bytes: u64,
+    pub history_bytes: u64,
     pub suspects: usize,
 }
 
-/// Takes a scan in and prints a [`Taken`].
+/// What reading the state back took; the peak in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TakenToRead {
+    pub seconds: f64,
+    pub one_seconds: f64,
+    pub peak: u64,
+    pub points: usize,
+}
+
+/// Takes a scan in and prints a [`Taken`], or reads it back and prints a [`TakenToRead`].
 ///
 /// # Errors
 ///
-/// Statistics that refuse, or results that cannot be written.
+/// Statistics that refuse, or files that cannot be written or read.
 pub fn run(update: &Update) -> Result<(), String> {
-    let taken = taken(update)?;
-    println!(
-        "{}",
-        serde_json::to_string(&taken).map_err(|error| error.to_string())?
-    );
+    let json = match update.read_back {
+        true => serde_json::to_string(&read_back(update)?),
+        false => serde_json::to_string(&taken(update)?),
+    };
+    println!("{}", json.map_err(|error| error.to_string())?);
     Ok(())
+}
+
+fn state_path(update: &Update) -> PathBuf {
+    update.directory.join("state.bin")
+}
+
+fn read_back(update: &Update) -> Result<TakenToRead, String> {
+    let path = state_path(update);
+    let start = Instant::now();
+    let state = RunState::load(&path).map_err(|error| error.to_string())?;
+    let state = state.ok_or_else(|| format!("no update has left {}", path.display()))?;
+    let seconds = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let points = state.evidence.history.of(update.samples / 2).len();
+    Ok(TakenToRead {
+        seconds,
+        one_seconds: start.elapsed().as_secs_f64(),
+        peak: peak::bytes()?,
+        points,
+    })
+}
+
+/// The sizes of what is in a directory.
+fn size(directory: &Path) -> std::io::Result<u64> {
+    let mut size = 0;
+    for entry in std::fs::read_dir(directory)? {
+        size += entry?.metadata()?.len();
+    }
+    Ok(size)
 }
 
 fn taken(update: &Update) -> Result<Taken, String> {
@@ -64,9 +113,10 @@ fn taken(update: &Update) -> Result<Taken, String> {
         noise: 0.0,
     };
     let task = Planted::new(Kind::Mlp, none, 0);
-    let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let peak_empty = peak::bytes()?;
 
+    let words = |error: std::io::Error| error.to_string();
+    let history = state_path(update).with_extension("history");
     let labels = made_up::labels(update.samples);
     let estimators = [made_up::estimator()];
     let mut state = RunState::new("", &estimators, labels.train.len(), labels.probe.len());
@@ -84,6 +134,9 @@ fn taken(update: &Update) -> Result<Taken, String> {
             .map(|i| (i % 1000 + 1) as f64 / 1000.0)
             .collect();
         state.evidence.note_history(&p_values, epoch, epoch);
+        // As it is after the scan of that checkpoint: on disk.
+        let saved = state.evidence.history.save(&history);
+        saved.map_err(|error| error.to_string())?;
     }
     let mut scan = made_up::scan(&labels, update.checkpoints as u64);
     let epoch = update.checkpoints as u64;
@@ -103,7 +156,7 @@ fn taken(update: &Update) -> Result<Taken, String> {
 
     let start = Instant::now();
     let suspects = results::suspects(&task, &labels, evidence, &account);
-    let paths = Paths::new(directory.path(), epoch, epoch);
+    let paths = Paths::new(&update.directory, epoch, epoch);
     let summary = summary(account.suspects)?;
     results::write(&paths, &summary, &suspects, &evidence.history, None)
         .map_err(|error| error.to_string())?;
@@ -111,7 +164,7 @@ fn taken(update: &Update) -> Result<Taken, String> {
 
     let start = Instant::now();
     state
-        .save(&directory.path().join("state.bin"))
+        .save(&state_path(update))
         .map_err(|error| error.to_string())?;
     Ok(Taken {
         update_seconds,
@@ -121,6 +174,8 @@ fn taken(update: &Update) -> Result<Taken, String> {
         peak_before,
         peak_update,
         peak_end: peak::bytes()?,
+        state_bytes: std::fs::metadata(state_path(update)).map_err(words)?.len(),
+        history_bytes: size(&history).map_err(words)?,
         suspects: account.suspects,
     })
 }
@@ -144,14 +199,29 @@ mod tests {
 
     #[test]
     fn an_update_finds_what_was_made_wrong_and_tells_what_it_took() {
-        let update = Update {
+        let directory = tempfile::tempdir().unwrap();
+        let update = |read_back| Update {
             samples: 20_000,
             checkpoints: 3,
+            directory: directory.path().to_path_buf(),
+            read_back,
         };
-        let taken = taken(&update).unwrap();
+        let taken = taken(&update(false)).unwrap();
         // 1,900 are wrong, and score higher than nearly all others.
         assert!((1000..2500).contains(&taken.suspects), "{taken:?}");
         assert!(taken.peak_before <= taken.peak_update && taken.peak_update <= taken.peak_end);
         assert!(taken.update_seconds > 0.0 && taken.state_seconds > 0.0);
+        // 30 bytes each and a header; three checkpoints of two bytes each and checksums.
+        assert!(
+            (30 * 20_000..33 * 20_000).contains(&taken.state_bytes),
+            "{taken:?}"
+        );
+        assert!(
+            (120_000..121_000).contains(&taken.history_bytes),
+            "{taken:?}"
+        );
+        let read = read_back(&update(true)).unwrap();
+        assert_eq!(read.points, 3);
+        assert!(read.seconds > 0.0 && read.peak > 0, "{read:?}");
     }
 }
