@@ -6,41 +6,53 @@ use mirrorwatch_stats::shards::{Exchange, ShardError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What every shard says, in their order.
+/// What the words of all shards come to by `add`, in their order.
 ///
 /// # Errors
 ///
-/// Parts that cannot be exchanged, or do not belong together.
-pub(crate) fn all_of<C: Serialize + DeserializeOwned>(
+/// Parts that cannot be exchanged, or do not belong together, and whatever `add` refuses.
+pub(crate) fn added<C: Serialize + DeserializeOwned>(
     exchange: &dyn Exchange,
     what: &'static str,
     own: C,
-) -> Result<Vec<C>, ShardError> {
+    add: &dyn Fn(Vec<C>) -> Result<C, ShardError>,
+) -> Result<C, ShardError> {
     let shard = exchange.shard();
     if shard.count() == 1 {
-        return Ok(vec![own]);
+        return Ok(own);
     }
     let failed = |message: String| ShardError::Exchange {
         what: what.to_string(),
         message,
     };
-    let json =
-        serde_json::to_vec(&(shard.run(), own)).map_err(|error| failed(error.to_string()))?;
-    let mut all = Vec::with_capacity(shard.count() as usize);
-    for (index, bytes) in exchange.gather(what, json)?.iter().enumerate() {
-        let (run, theirs): (u64, C) = serde_json::from_slice(bytes)
-            .map_err(|error| failed(format!("those of shard {index} are damaged: {error}")))?;
-        if run != shard.run() {
-            return Err(ShardError::Run {
-                part: format!("the {what} of shard {index}"),
+    let written = |words: &C| {
+        serde_json::to_vec(&(shard.run(), words)).map_err(|error| failed(error.to_string()))
+    };
+    let read = |whose: String, bytes: &[u8]| -> Result<C, ShardError> {
+        let (run, words): (u64, C) = serde_json::from_slice(bytes)
+            .map_err(|error| failed(format!("those of {whose} are damaged: {error}")))?;
+        match run == shard.run() {
+            true => Ok(words),
+            false => Err(ShardError::Run {
+                part: format!("the {what} of {whose}"),
                 found: run,
                 wanted: shard.run(),
-            });
+            }),
         }
-        all.push(theirs);
-    }
-    Ok(all)
+    };
+    let merge = |parts: &[Vec<u8>]| {
+        let mut words = Vec::with_capacity(parts.len());
+        for (index, bytes) in parts.iter().enumerate() {
+            words.push(read(format!("shard {index}"), bytes)?);
+        }
+        written(&add(words)?)
+    };
+    let bytes = exchange.reduce(what, written(&own)?, &merge)?;
+    read("all shards".to_string(), &bytes)
 }
+
+/// Names, classes and counts, as they travel.
+type Listed = Vec<(String, usize, [usize; 3])>;
 
 /// Up to three counts for each name and class.
 ///
@@ -63,20 +75,32 @@ impl ByName {
     ///
     /// # Errors
     ///
-    /// As [`all_of`].
+    /// As [`added`].
     pub fn of_all(self, exchange: &dyn Exchange, what: &'static str) -> Result<Self, ShardError> {
         if exchange.shard().count() == 1 {
             return Ok(self);
         }
-        let own: Vec<(String, usize, [usize; 3])> =
-            self.iter().map(|(n, c, k)| (n.to_string(), c, k)).collect();
+        let sum = |all: Vec<Listed>| {
+            let mut sums = Self::default();
+            sums.add_all(all.into_iter().flatten());
+            Ok(sums.listed())
+        };
         let mut sums = Self::default();
-        for theirs in all_of(exchange, what, own)? {
-            for (name, class, counts) in theirs {
-                sums.add(&name, class, counts);
-            }
-        }
+        sums.add_all(added(exchange, what, self.listed(), &sum)?);
         Ok(sums)
+    }
+
+    fn listed(&self) -> Listed {
+        let own = self
+            .iter()
+            .map(|(name, class, counts)| (name.to_string(), class, counts));
+        own.collect()
+    }
+
+    fn add_all(&mut self, listed: impl IntoIterator<Item = (String, usize, [usize; 3])>) {
+        for (name, class, counts) in listed {
+            self.add(&name, class, counts);
+        }
     }
 
     /// Name, class and counts, by name.
@@ -101,7 +125,7 @@ impl ByName {
 
 #[cfg(test)]
 mod tests {
-    use mirrorwatch_stats::shards::{Alone, Shard};
+    use mirrorwatch_stats::shards::{Alone, Merge, Shard};
 
     use super::*;
 
@@ -117,8 +141,13 @@ mod tests {
             9
         }
 
-        fn gather(&self, _what: &'static str, part: Vec<u8>) -> Result<Vec<Vec<u8>>, ShardError> {
-            Ok(vec![part, self.0.as_bytes().to_vec()])
+        fn reduce(
+            &self,
+            _what: &'static str,
+            part: Vec<u8>,
+            merge: Merge<'_>,
+        ) -> Result<Vec<u8>, ShardError> {
+            merge(&[part, self.0.as_bytes().to_vec()])
         }
     }
 

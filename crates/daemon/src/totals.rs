@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Account;
 use crate::evidence::Channel;
 use crate::summary::ClassPair;
-use crate::together::all_of;
+use crate::together::added;
 
 /// Counts that add up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +64,13 @@ impl Totals {
     ///
     /// Parts that cannot be exchanged.
     pub fn of_all(self, exchange: &dyn Exchange) -> Result<Self, ShardError> {
+        added(exchange, "totals", self, &|all| Ok(Self::sum(all)))
+    }
+
+    fn sum(all: Vec<Self>) -> Self {
         let mut sums = Self::default();
         let mut pairs = BTreeMap::new();
-        for part in all_of(exchange, "totals", self)? {
+        for part in all {
             sums.samples += part.samples;
             sums.read += part.read;
             sums.canaries += part.canaries;
@@ -79,7 +83,7 @@ impl Totals {
         for ((given, suggested), suspects) in pairs {
             sums.pairs.push((given, suggested, suspects));
         }
-        Ok(sums)
+        sums
     }
 
     /// Suspects by given and suggested label, most first.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::{Division, Labels, ScanConfig};
 use mirrorwatch_shards::{Meeting, Store, Turn};
-use mirrorwatch_stats::shards::{Exchange, Shard, ShardError};
+use mirrorwatch_stats::shards::{Exchange, Merge, Shard, ShardError};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::results::json_bytes;
 use crate::runs::fingerprint;
-use crate::together::all_of;
+use crate::together::added;
 
 /// How long a checkpoint that was announced may take to come, before the shard tells the others to go on without it.
 const ARRIVAL: Duration = Duration::from_secs(600);
@@ -307,9 +307,14 @@ impl Exchange for Counted<'_> {
         self.table.samples()
     }
 
-    fn gather(&self, what: &'static str, part: Vec<u8>) -> Result<Vec<Vec<u8>>, ShardError> {
+    fn reduce(
+        &self,
+        what: &'static str,
+        part: Vec<u8>,
+        merge: Merge<'_>,
+    ) -> Result<Vec<u8>, ShardError> {
         let start = Instant::now();
-        let found = self.table.gather(what, part);
+        let found = self.table.reduce(what, part, merge);
         self.metrics.waited_for.set(0);
         self.metrics
             .shard_wait
@@ -357,17 +362,18 @@ pub(crate) fn agree(evidence: &Evidence, exchange: &dyn Exchange) -> Result<(), 
         evidence.weight.to_bits(),
         evidence.vote_weight.to_bits(),
     );
-    let all = all_of(exchange, "number of checkpoints", own)?;
-    for (shard, theirs) in all.iter().enumerate() {
-        if *theirs != own {
-            return Err(ShardError::Exchange {
-                what: "number of checkpoints".to_string(),
-                message: format!(
-                    "shard {shard} has {} in its evidence and this one {}, or others; start all shards with new states and an empty place to meet",
-                    theirs.0, own.0
-                ),
-            });
-        }
-    }
-    Ok(())
+    let same = |all: Vec<(u32, u64, u64)>| {
+        let other = all.iter().position(|theirs| *theirs != own);
+        let Some(shard) = other else {
+            return Ok(own);
+        };
+        Err(ShardError::Exchange {
+            what: "number of checkpoints".to_string(),
+            message: format!(
+                "shard {shard} has {} in its evidence and shard 0 {}, or others; start all shards with new states and an empty place to meet",
+                all[shard].0, own.0
+            ),
+        })
+    };
+    added(exchange, "number of checkpoints", own, &same).map(|_| ())
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ShardsError;
 use crate::store::{Shared, Store};
-use crate::table::{Patience, Table, turn_directory};
+use crate::table::{ALL, Patience, Table, turn_directory};
 
 /// Which checkpoint all shards scan next.
 ///
@@ -210,6 +210,7 @@ impl Meeting {
             samples,
             turn,
             round: AtomicU32::new(0),
+            told: AtomicU32::new(0),
             patience,
         }
     }
@@ -227,7 +228,7 @@ impl Meeting {
     ///
     /// # let shared = tempfile::tempdir()?;
     /// let meeting = Meeting::new(Store::open(&shared.path().to_string_lossy())?, 0, 1)?;
-    /// meeting.table(1, 7, 9, &|_| true).gather("cells", vec![1])?;
+    /// meeting.table(1, 7, 9, &|_| true).reduce("cells", vec![1], &|parts| Ok(parts.concat()))?;
     /// meeting.clear(1)?;
     /// assert!(meeting.store().list("")?.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -235,7 +236,8 @@ impl Meeting {
     pub fn clear(&self, turn: u64) -> Result<(), ShardsError> {
         let own = format!("/{:05}", self.shard.index());
         let mut old = self.store.list(&turn_directory(turn))?;
-        old.retain(|name| name.ends_with(&own));
+        let made = format!("/{ALL}");
+        old.retain(|name| name.ends_with(&own) || (self.leads() && name.ends_with(&made)));
         if self.leads() {
             old.push(lead_path(turn));
         }

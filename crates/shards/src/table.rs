@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use mirrorwatch_stats::shards::{Exchange, Shard, ShardError};
+use mirrorwatch_stats::shards::{Exchange, Merge, Shard, ShardError};
 
 use crate::error::ShardsError;
 use crate::store::Store;
@@ -19,7 +19,8 @@ pub(crate) type Patience<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
 
 /// The exchange of one turn.
 ///
-/// A part stays once it is given: a shard that begins a turn anew finds its own, and goes by them. See the
+/// In each round every shard gives its part, and shard 0 gives what they come to: a shard reads one file a round, and
+/// shard 0 one of each. What is given stays: a shard that begins a turn anew finds it, and goes by it. See the
 /// [crate's](crate) example.
 ///
 /// ```
@@ -28,15 +29,17 @@ pub(crate) type Patience<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
 ///
 /// # let shared = tempfile::tempdir()?;
 /// let place = shared.path().to_string_lossy();
-/// let meetings = [0, 1].map(|index| Meeting::new(Store::open(&place)?, index, 2));
-/// let [first, second] = meetings;
-/// // Nobody else comes; the patience of the first lasts for one look.
-/// let (first, second) = (first?, second?);
-/// let alone = first.table(1, 7, 100, &|missing| missing != [1]).gather("cells", vec![1]);
+/// let first = Meeting::new(Store::open(&place)?, 0, 2)?;
+/// let second = Meeting::new(Store::open(&place)?, 1, 2)?;
+/// // Nobody else comes; the patience of the second lasts for one look.
+/// let alone = second.table(1, 7, 100, &|_| false).reduce("cells", vec![2], &|parts| Ok(parts.concat()));
 /// assert!(alone.is_err());
-/// // The second finds what the first has given.
-/// let second = second.table(1, 7, 100, &|_| true);
-/// assert_eq!(second.gather("cells", vec![2])?, [[1], [2]]);
+/// // The first finds what the second has given.
+/// let both = first.table(1, 7, 100, &|_| true).reduce("cells", vec![1], &|parts| Ok(parts.concat()))?;
+/// assert_eq!(both, [1, 2]);
+/// // And the second, which begins anew, what the first has made of it.
+/// let again = second.table(1, 7, 100, &|_| true).reduce("cells", vec![2], &|_| Ok(Vec::new()))?;
+/// assert_eq!(again, [1, 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Table<'a> {
@@ -44,13 +47,15 @@ pub struct Table<'a> {
     pub(crate) shard: Shard,
     pub(crate) samples: u64,
     pub(crate) turn: u64,
+    /// The next round in which this shard has given nothing yet.
     pub(crate) round: AtomicU32,
+    /// The next round of which it is not told yet what it came to.
+    pub(crate) told: AtomicU32,
     pub(crate) patience: Patience<'a>,
 }
 
 impl Table<'_> {
-    /// Tells the others, in the round that is next, that this shard gives the turn up, and why; whoever reads it does
-    /// the same. Nothing can be told any more of a round that this shard has given its part of.
+    /// Tells the others that this shard gives the turn up, and why; whoever reads it does the same.
     ///
     /// # Errors
     ///
@@ -62,56 +67,137 @@ impl Table<'_> {
     ///
     /// # let shared = tempfile::tempdir()?;
     /// let place = shared.path().to_string_lossy();
-    /// let first = Meeting::new(Store::open(&place)?, 0, 2)?;
-    /// first.table(1, 7, 100, &|_| true).give_up("the checkpoint is damaged")?;
-    /// let second = Meeting::new(Store::open(&place)?, 1, 2)?;
-    /// let found = second.table(1, 7, 100, &|_| true).gather("cells", vec![2]);
+    /// let third = Meeting::new(Store::open(&place)?, 2, 3)?;
+    /// third.table(1, 7, 100, &|_| true).give_up("the checkpoint is damaged")?;
+    /// for index in [1, 0] {
+    ///     let other = Meeting::new(Store::open(&place)?, index, 3)?;
+    ///     // The second gives its part and has no patience; the first finds that the third has given up, and tells.
+    ///     let table = other.table(1, 7, 100, &|_| index == 0);
+    ///     let found = table.reduce("cells", vec![2], &|parts| Ok(parts.concat()));
+    ///     assert!(found.is_err());
+    /// }
+    /// let second = Meeting::new(Store::open(&place)?, 1, 3)?;
+    /// let found = second.table(1, 7, 100, &|_| true).reduce("cells", vec![2], &|parts| Ok(parts.concat()));
     /// let text = found.err().map(|error| error.to_string());
-    /// assert!(text.is_some_and(|text| text.ends_with("shard 0 gave up: the checkpoint is damaged")));
+    /// assert!(text.is_some_and(|text| text.ends_with("shard 2 gave up: the checkpoint is damaged")));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn give_up(&self, reason: &str) -> Result<(), ShardsError> {
-        let path = self.path(self.round.load(Ordering::Relaxed), self.shard.index());
+        let path = match self.shard.index() {
+            // For it, the others wait in the first round that they are not told of.
+            0 => self.all(self.told.load(Ordering::Relaxed)),
+            index => self.path(self.round.load(Ordering::Relaxed), index),
+        };
+        self.give_up_at(
+            &path,
+            &format!("shard {} gave up: {reason}", self.shard.index()),
+        )
+    }
+
+    fn give_up_at(&self, path: &str, reason: &str) -> Result<(), ShardsError> {
         let said = [GIVEN_UP, reason.as_bytes()].concat();
-        self.store.put_new(&path, said).map(|_| ())
+        self.store.put_new(path, said).map(|_| ())
     }
 
     fn path(&self, round: u32, shard: u32) -> String {
         format!("{}/{round:03}/{shard:05}", turn_directory(self.turn))
     }
 
-    /// The names of all parts of a round, once they are there.
-    fn wait_for(&self, round: u32) -> Result<Vec<String>, String> {
-        let names: Vec<String> = (0..self.shard.count())
-            .map(|shard| self.path(round, shard))
-            .collect();
-        let directory = format!("{}/{round:03}", turn_directory(self.turn));
-        let (mut wait, mut told) = (WAITS[0], Instant::now());
+    /// What a round came to.
+    fn all(&self, round: u32) -> String {
+        format!("{}/{round:03}/{ALL}", turn_directory(self.turn))
+    }
+
+    /// Looks again and again, until there is something or the patience is at an end.
+    fn wait_for<R>(&self, look: impl Fn() -> Result<Look<R>, ShardsError>) -> Result<R, Stop> {
+        let (mut wait, mut said) = (WAITS[0], Instant::now());
         loop {
-            let there = self
-                .store
-                .list(&directory)
-                .map_err(|error| error.to_string())?;
-            let mut missing = Vec::new();
-            for (shard, name) in (0..).zip(&names) {
-                if there.binary_search(name).is_err() {
-                    missing.push(shard);
-                }
-            }
-            if missing.is_empty() {
-                return Ok(names);
-            }
+            let missing = match look().map_err(|error| Stop::Broken(error.to_string()))? {
+                Look::There(found) => return Ok(found),
+                Look::Missing(missing) => missing,
+            };
             if !(self.patience)(&missing) {
-                return Err(format!("stopped waiting for {}", listed(&missing)));
+                return Err(Stop::Impatient(format!(
+                    "stopped waiting for {}",
+                    listed(&missing)
+                )));
             }
-            if told.elapsed() > Duration::from_secs(60) {
+            if said.elapsed() > Duration::from_secs(60) {
                 tracing::info!("waiting for {}", listed(&missing));
-                told = Instant::now();
+                said = Instant::now();
             }
             std::thread::sleep(wait);
             wait = WAITS[1].min(2 * wait);
         }
     }
+
+    /// The parts of all shards, in their order, or of one that has given up.
+    fn parts(&self, round: u32) -> Result<Vec<Vec<u8>>, Stop> {
+        let directory = format!("{}/{round:03}", turn_directory(self.turn));
+        let names: Vec<String> = (0..self.shard.count())
+            .map(|shard| self.path(round, shard))
+            .collect();
+        self.wait_for(|| {
+            let there = self.store.list(&directory)?;
+            let is_there = |name: &String| there.binary_search(name).is_ok();
+            let missing: Vec<u32> = (0..)
+                .zip(&names)
+                .filter(|(_, name)| !is_there(name))
+                .map(|(s, _)| s)
+                .collect();
+            if missing.is_empty() {
+                return Ok(Look::There(()));
+            }
+            Ok(Look::Missing(missing))
+        })?;
+        self.store
+            .get_all(&names)
+            .map_err(|error| Stop::Broken(error.to_string()))
+    }
+
+    /// What shard 0 makes of the parts of a round, given once and for all.
+    fn made(&self, round: u32, merge: Merge<'_>) -> Result<Vec<u8>, Stop> {
+        let broken = |error: ShardsError| Stop::Broken(error.to_string());
+        let path = self.all(round);
+        if let Some(before) = self.store.get(&path).map_err(broken)? {
+            return Ok(before);
+        }
+        let parts = self.parts(round)?;
+        let given_up = parts.iter().find_map(|part| part.strip_prefix(GIVEN_UP));
+        let all = match given_up {
+            Some(reason) => [GIVEN_UP, reason].concat(),
+            None => match merge(&parts) {
+                Ok(all) => all,
+                Err(ShardError::Exchange { message, .. }) => {
+                    [GIVEN_UP, message.as_bytes()].concat()
+                }
+                Err(error) => [GIVEN_UP, error.to_string().as_bytes()].concat(),
+            },
+        };
+        if self.store.put_new(&path, all.clone()).map_err(broken)? {
+            return Ok(all);
+        }
+        // Another process that takes itself for shard 0: all go by the one that came first.
+        Ok(self.store.get(&path).map_err(broken)?.unwrap_or(all))
+    }
+}
+
+/// What shard 0 calls what a round came to.
+pub(crate) const ALL: &str = "all";
+
+/// What a look for something found.
+enum Look<R> {
+    There(R),
+    /// Those shards have not given it.
+    Missing(Vec<u32>),
+}
+
+/// Why a round did not come about.
+enum Stop {
+    /// Nobody wants to wait any longer: the turn may go on later.
+    Impatient(String),
+    /// The place cannot be used.
+    Broken(String),
 }
 
 impl Exchange for Table<'_> {
@@ -123,7 +209,12 @@ impl Exchange for Table<'_> {
         self.samples
     }
 
-    fn gather(&self, what: &'static str, part: Vec<u8>) -> Result<Vec<Vec<u8>>, ShardError> {
+    fn reduce(
+        &self,
+        what: &'static str,
+        part: Vec<u8>,
+        merge: Merge<'_>,
+    ) -> Result<Vec<u8>, ShardError> {
         let failed = |message: String| ShardError::Exchange {
             what: what.to_string(),
             message,
@@ -143,15 +234,23 @@ impl Exchange for Table<'_> {
         }
         // Whatever comes now, this round has its part: a shard that gives up does so in the next one.
         self.round.store(round + 1, Ordering::Relaxed);
-        let names = self.wait_for(round).map_err(failed)?;
-        let parts = self.store.get_all(&names).map_err(of)?;
-        for (shard, part) in parts.iter().enumerate() {
-            if let Some(reason) = part.strip_prefix(GIVEN_UP) {
-                let reason = String::from_utf8_lossy(reason);
-                return Err(failed(format!("shard {shard} gave up: {reason}")));
-            }
+        let all = match self.shard.index() {
+            0 => self.made(round, merge),
+            _ => self.wait_for(|| {
+                Ok(match self.store.get(&self.all(round))? {
+                    Some(all) => Look::There(all),
+                    None => Look::Missing(vec![0]),
+                })
+            }),
+        };
+        let all = all.map_err(|stop| match stop {
+            Stop::Impatient(message) | Stop::Broken(message) => failed(message),
+        })?;
+        self.told.store(round + 1, Ordering::Relaxed);
+        match all.strip_prefix(GIVEN_UP) {
+            Some(reason) => Err(failed(String::from_utf8_lossy(reason).into_owned())),
+            None => Ok(all),
         }
-        Ok(parts)
     }
 }
 

@@ -58,7 +58,7 @@ fn fetch(store: &Store) -> Result<String, String> {
     fs::create_dir_all(&library).map_err(told)?;
     let packages = packages()?;
     npm_install(&library, &packages)?;
-    pip_install(&library.join("venv"), REQUIREMENTS.trim())?;
+    pip_install(&library.join("venv"), &[REQUIREMENTS.trim()])?;
     for (name, text) in WRAPPERS {
         wrap(&bin.join(name), text).map_err(told)?;
     }

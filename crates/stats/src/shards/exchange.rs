@@ -1,4 +1,4 @@
-//! Where shards meet: each gives a part and receives those of all.
+//! Where shards meet: each gives a part and receives what those of all come to.
 
 use super::error::ShardError;
 use super::part::{Shard, Statistic};
@@ -10,15 +10,19 @@ use crate::moments::robust_location_scale;
 /// Up to so many samples of all shards together, one round with every distinct score is cheaper than several of counts.
 const ONE_ROUND: u64 = 2_000_000;
 
+/// What makes one part of those of all shards, in their order.
+pub type Merge<'a> = &'a dyn Fn(&[Vec<u8>]) -> Result<Vec<u8>, ShardError>;
+
 /// What connects the shards of a run.
 ///
 /// All shards go through the same rounds in the same order: what a shard does next depends only on what all of them have
-/// received. So a shard that was stopped can begin a checkpoint anew, and finds what the others gave it.
+/// received. So a shard that was stopped can begin a checkpoint anew, and finds what was given.
 ///
 /// ```
 /// use mirrorwatch_stats::shards::{Alone, Exchange};
 ///
-/// assert_eq!(Alone.gather("cells", vec![1, 2])?, [[1, 2]]);
+/// let doubled = Alone.reduce("bytes", vec![1, 2], &|parts| Ok(parts.concat().repeat(2)))?;
+/// assert_eq!(doubled, [1, 2, 1, 2]);
 /// assert_eq!(Alone.shard().count(), 1);
 /// # Ok::<(), mirrorwatch_stats::shards::ShardError>(())
 /// ```
@@ -29,13 +33,19 @@ pub trait Exchange: Send + Sync {
     /// Training samples of all shards together.
     fn samples(&self) -> u64;
 
-    /// Gives this shard's part of what the next round is about, and returns those of all shards, in their order, its own
-    /// among them. It waits for them.
+    /// One round: gives this shard's part of `what`, and returns what the parts of all come to by `merge`, which one of them
+    /// is enough to compute. It waits for the others.
     ///
     /// # Errors
     ///
-    /// [`ShardError::Exchange`]: a part cannot be given or received, or a shard has given this checkpoint up.
-    fn gather(&self, what: &'static str, part: Vec<u8>) -> Result<Vec<Vec<u8>>, ShardError>;
+    /// [`ShardError::Exchange`]: a part cannot be given or received, or a shard has given this checkpoint up; and whatever
+    /// `merge` refuses.
+    fn reduce(
+        &self,
+        what: &'static str,
+        part: Vec<u8>,
+        merge: Merge<'_>,
+    ) -> Result<Vec<u8>, ShardError>;
 }
 
 /// A run that is not divided: all samples are in one place.
@@ -63,8 +73,13 @@ impl Exchange for Alone {
         u64::MAX
     }
 
-    fn gather(&self, _what: &'static str, part: Vec<u8>) -> Result<Vec<Vec<u8>>, ShardError> {
-        Ok(vec![part])
+    fn reduce(
+        &self,
+        _what: &'static str,
+        part: Vec<u8>,
+        merge: Merge<'_>,
+    ) -> Result<Vec<u8>, ShardError> {
+        merge(&[part])
     }
 }
 
@@ -93,15 +108,27 @@ pub fn merged<T: Statistic>(
     if shard.count() == 1 {
         return Ok(own);
     }
-    let mut parts = Parts::new(shard.count(), shard.run(), none);
-    for (index, bytes) in exchange
-        .gather(what, own.encode(&shard))?
-        .iter()
-        .enumerate()
-    {
-        parts.add(&format!("the {what} of shard {index}"), bytes)?;
+    let merge = |parts: &[Vec<u8>]| {
+        let mut all = Parts::new(shard.count(), shard.run(), none.clone());
+        for (index, bytes) in parts.iter().enumerate() {
+            all.add(&format!("the {what} of shard {index}"), bytes)?;
+        }
+        Ok(all.merged()?.encode(&shard))
+    };
+    let bytes = exchange.reduce(what, own.encode(&shard), &merge)?;
+    let part = format!("the {what} of all shards");
+    let (by, all) = T::decode(&part, &bytes)?;
+    if by.run() != shard.run() {
+        return Err(ShardError::Run {
+            part,
+            found: by.run(),
+            wanted: shard.run(),
+        });
     }
-    parts.merged()
+    match none.differs(&all) {
+        Some(what) => Err(ShardError::Differs { part, what }),
+        None => Ok(all),
+    }
 }
 
 /// [`robust_location_scale`] of the scores of all shards, of which these are this one's, to the last bit.

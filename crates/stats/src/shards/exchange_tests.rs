@@ -22,12 +22,17 @@ impl Exchange for Meeting {
         self.samples
     }
 
-    fn gather(&self, _what: &'static str, part: Vec<u8>) -> Result<Vec<Vec<u8>>, ShardError> {
+    fn reduce(
+        &self,
+        _what: &'static str,
+        part: Vec<u8>,
+        merge: Merge<'_>,
+    ) -> Result<Vec<u8>, ShardError> {
         self.parts.lock().unwrap()[self.shard.index() as usize] = part;
         self.barrier.wait();
         let all = self.parts.lock().unwrap().clone();
         self.barrier.wait();
-        Ok(all)
+        merge(&all)
     }
 }
 

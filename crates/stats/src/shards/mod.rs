@@ -74,7 +74,7 @@ pub use crate::ruler::Ruler;
 pub(crate) use bytes::Digest;
 pub use class_cells::ClassCells;
 pub use error::ShardError;
-pub use exchange::{Alone, Exchange, location_scale, merged};
+pub use exchange::{Alone, Exchange, Merge, location_scale, merged};
 pub use histogram::Histogram;
 pub use neighbours::Neighbours;
 pub use null::Null;
