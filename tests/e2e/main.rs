@@ -47,3 +47,4 @@ mod support;
 mod watching;
 mod web_config;
 mod when;
+mod windows;

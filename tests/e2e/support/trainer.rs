@@ -60,6 +60,8 @@ impl Trainer {
             let loss = f64::from(output.item.loss.into_scalar::<f32>());
             self.hook
                 .on_step(self.epoch, self.step, Some(loss), &self.net);
+            // Steps are short here: a checkpoint of every fourth would give way to the next one.
+            self.settle();
         }
         // Nothing is held out here but the sidecar's probe.
         self.hook.valid_loss(self.epoch, 1.0 / self.epoch as f64);
