@@ -54,6 +54,9 @@ pub(crate) fn added<C: Serialize + DeserializeOwned>(
 /// Names, classes and counts, as they travel.
 type Listed = Vec<(String, usize, [usize; 3])>;
 
+/// The number of a name, a class, and counts.
+type Numbered = (usize, usize, [usize; 3]);
+
 /// Up to three counts for each name and class.
 ///
 /// In the order of names: it is the same whoever counts, and in whatever order samples come.
@@ -111,7 +114,7 @@ impl ByName {
     }
 
     /// The same with names numbered from 0 in their order, and those names.
-    pub fn numbered(&self) -> (Vec<&str>, Vec<(usize, usize, [usize; 3])>) {
+    pub fn numbered(&self) -> (Vec<&str>, Vec<Numbered>) {
         let (mut names, mut counts): (Vec<&str>, Vec<_>) = (Vec::new(), Vec::new());
         for (name, class, count) in self.iter() {
             if names.last() != Some(&name) {

@@ -63,7 +63,7 @@ pub enum Next {
     /// To wait a little.
     Nothing,
     /// To scan this checkpoint. Those of its run that the others have passed over come with it.
-    Scan(Turn, Job, Vec<Job>),
+    Scan(Turn, Box<Job>, Vec<Job>),
     /// Nothing more: it is in the evidence, and only that had not been noted.
     Over(Turn),
     /// To tell the others that it did not come, or could not be used.
@@ -182,7 +182,7 @@ impl Turns {
             sha256: key.sha256.clone(),
         };
         match self.meeting.announce(&turn) {
-            Ok(true) => Ok(Next::Scan(turn, job, Vec::new())),
+            Ok(true) => Ok(Next::Scan(turn, Box::new(job), Vec::new())),
             other => {
                 // It is announced as soon as that is possible again.
                 state.held = Some(job);
@@ -232,11 +232,11 @@ impl Turns {
             job.run == turn.run && place == (turn.epoch, turn.step, turn.sha256.as_str())
         };
         if let Some(job) = state.held.take_if(|job| wanted(job)) {
-            return Next::Scan(turn, job, Vec::new());
+            return Next::Scan(turn, Box::new(job), Vec::new());
         }
         if let Some((job, passed)) = queue.take(&turn.run, wanted, Duration::from_secs(1)) {
             state.since = None;
-            return Next::Scan(turn, job, passed);
+            return Next::Scan(turn, Box::new(job), passed);
         }
         if state.since.get_or_insert_with(Instant::now).elapsed() > ARRIVAL {
             state.since = None;
