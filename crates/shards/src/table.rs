@@ -72,7 +72,8 @@ impl Table<'_> {
     /// for index in [1, 0] {
     ///     let other = Meeting::new(Store::open(&place)?, index, 3)?;
     ///     // The second gives its part and has no patience; the first finds that the third has given up, and tells.
-    ///     let table = other.table(1, 7, 100, &|_| index == 0);
+    ///     let patience = |_: &[u32]| index == 0;
+    ///     let table = other.table(1, 7, 100, &patience);
     ///     let found = table.reduce("cells", vec![2], &|parts| Ok(parts.concat()));
     ///     assert!(found.is_err());
     /// }
