@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::data::{Amount, CLASSES, Planted};
 use super::nets::Kind;
 use super::pytorch::PyTorch;
-use super::ratio::{Contender, Rounds, Spread, take_turns};
+use super::ratio::{Contender, Rounds, Spread, take_turns, take_turns_at_once};
 use super::report::Row;
 use super::train::{BATCH, Training};
 use super::{Found, Part, Suite};
@@ -40,8 +40,8 @@ const EPOCHS: usize = 3;
 const FOLDS: usize = 5;
 /// The rate at which TracIn's checkpoint was trained; a factor of all scores.
 const RATE: f64 = 1e-3;
-/// Rounds at most of the methods that take minutes.
-const ROUNDS: usize = 2;
+/// Methods that take minutes take part in one round of so many.
+const ONE_IN: usize = 3;
 /// Of so many probe samples it is measured what a step for each of them costs.
 const EACH: usize = 20;
 
@@ -189,10 +189,12 @@ fn measure(
     }
     let judged = labels.trusted.len();
     let mut told = Vec::new();
-    for (contenders, rounds) in [(short, suite.rounds), (long, suite.rounds.min(ROUNDS))] {
-        let mut contenders = contenders;
-        let rounds = take_turns(rounds, &mut contenders)?;
-        drop(contenders);
+    let rounds = [
+        take_turns(suite.rounds, &mut short)?,
+        take_turns_at_once(suite.rounds.div_ceil(ONE_IN), &mut long)?,
+    ];
+    drop((short, long));
+    for rounds in rounds {
         for place in 0..rounds.names.len() {
             let name = &rounds.names[place];
             times(&rounds, place, setting, found);
