@@ -7,8 +7,8 @@
 //! - [`EPOCH_ENDS`] waiting checkpoints of an epoch's end, which no step ever displaces: one more
 //!   displaces the oldest of them;
 //! - [`LOSSES`] waiting losses: further ones are left out of the means;
-//! - [`GIVEN_UP`] displaced checkpoints that wait to be freed: further ones are freed on the training
-//!   thread, as their tensors would have been without the hook, a step earlier.
+//! - one displaced checkpoint that waits to be freed: further ones are freed on the training thread, as
+//!   their tensors would have been without the hook, a step earlier.
 
 use std::collections::VecDeque;
 
@@ -26,8 +26,6 @@ pub(crate) const LOSSES: usize = 1024;
 /// The writer is woken for losses only once in so many: it comes by itself long before, and whoever wakes it may be put
 /// off its core.
 const WAKE_EVERY: usize = 512;
-/// Checkpoints given up that the writer is left to free; further ones are freed where they are given up.
-const GIVEN_UP: usize = 1;
 
 /// When a checkpoint was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +98,7 @@ pub(crate) enum Queued {
 pub(crate) struct Pushed {
     /// Whether an older one was given up for it.
     pub(crate) displaced: bool,
-    /// That one, where there are too many for the writer to free. For the caller to free outside the lock.
+    /// That one, where the writer has another to free. For the caller to free outside the lock.
     pub(crate) left: Option<Box<Checkpoint>>,
     /// Whether it is time to wake the writer.
     pub(crate) wake: bool,
@@ -109,7 +107,8 @@ pub(crate) struct Pushed {
 #[derive(Default)]
 pub(crate) struct Queue {
     events: VecDeque<Event>,
-    given_up: Vec<Box<Checkpoint>>,
+    /// Displaced, and left to the writer to free.
+    given_up: Option<Box<Checkpoint>>,
     losses: usize,
     ending: Option<Ending>,
 }
@@ -158,9 +157,9 @@ impl Queue {
             }
         }
         pushed.displaced = true;
-        match self.given_up.len() < GIVEN_UP {
-            true => self.given_up.push(old),
-            false => pushed.left = Some(old),
+        match self.given_up {
+            None => self.given_up = Some(old),
+            Some(_) => pushed.left = Some(old),
         }
         pushed
     }
@@ -171,7 +170,7 @@ impl Queue {
     }
 
     pub(crate) fn next(&mut self) -> Next {
-        if let Some(old) = self.given_up.pop() {
+        if let Some(old) = self.given_up.take() {
             return Next::Free(old);
         }
         match (self.events.pop_front(), self.ending) {
