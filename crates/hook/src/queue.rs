@@ -6,7 +6,9 @@
 //! - one waiting checkpoint of a step: a newer one takes its place;
 //! - [`EPOCH_ENDS`] waiting checkpoints of an epoch's end, which no step ever displaces: one more
 //!   displaces the oldest of them;
-//! - [`LOSSES`] waiting losses: further ones are left out of the means.
+//! - [`LOSSES`] waiting losses: further ones are left out of the means;
+//! - one displaced checkpoint that waits to be freed: further ones are freed on the training thread, as
+//!   their tensors would have been without the hook, a step earlier.
 
 use std::collections::VecDeque;
 
@@ -16,12 +18,14 @@ use crate::loss::LossSample;
 use crate::tape::Tape;
 
 /// Waiting checkpoints of epoch ends.
-pub(crate) const EPOCH_ENDS: usize = 2;
+pub(crate) const EPOCH_ENDS: usize = 3;
+/// With so many the writer is woken: it would come by itself, but perhaps not before one has to be given up.
+const WAKE_AT: usize = 2;
 /// Waiting losses.
 pub(crate) const LOSSES: usize = 1024;
-/// The writer is woken for losses only once in so many: they are not urgent, and waking costs the
-/// training thread a system call.
-const WAKE_EVERY: usize = 32;
+/// The writer is woken for losses only once in so many: it comes by itself long before, and whoever wakes it may be put
+/// off its core.
+const WAKE_EVERY: usize = 512;
 
 /// When a checkpoint was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub(crate) enum Ending {
 /// What the writer does next.
 pub(crate) enum Next {
     Work(Event),
+    /// To be freed: that takes as long as allocating, and is not for the training thread.
+    Free(Box<Checkpoint>),
     Wait,
     End(Ending),
 }
@@ -87,9 +93,22 @@ pub(crate) enum Queued {
     Refused,
 }
 
+/// What became of a checkpoint, which is queued in any case.
+#[derive(Default)]
+pub(crate) struct Pushed {
+    /// Whether an older one was given up for it.
+    pub(crate) displaced: bool,
+    /// That one, where the writer has another to free. For the caller to free outside the lock.
+    pub(crate) left: Option<Box<Checkpoint>>,
+    /// Whether it is time to wake the writer.
+    pub(crate) wake: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Queue {
     events: VecDeque<Event>,
+    /// Displaced, and left to the writer to free.
+    given_up: Option<Box<Checkpoint>>,
     losses: usize,
     ending: Option<Ending>,
 }
@@ -107,26 +126,29 @@ impl Queue {
         }
     }
 
-    /// Queues a checkpoint and returns the one it displaced, for the caller to free outside the lock. What was consumed
-    /// before that one was consumed before the next in the queue.
-    pub(crate) fn push_checkpoint(&mut self, new: Box<Checkpoint>) -> Option<Box<Checkpoint>> {
-        let displaced = match new.moment {
-            Moment::Step => self.position(|old| old.moment == Moment::Step),
-            Moment::EpochEnd => {
-                let waiting = self
-                    .checkpoints()
-                    .filter(|old| old.moment == Moment::EpochEnd)
-                    .count();
-                match waiting >= EPOCH_ENDS {
-                    true => self.position(|old| old.moment == Moment::EpochEnd),
-                    false => None,
-                }
+    /// Queues a checkpoint, which may displace an older one. What was consumed before that one was consumed before the
+    /// next in the queue.
+    pub(crate) fn push_checkpoint(&mut self, new: Box<Checkpoint>) -> Pushed {
+        let ends = self
+            .checkpoints()
+            .filter(|old| old.moment == Moment::EpochEnd)
+            .count();
+        let (displaced, wake) = match new.moment {
+            // A newer step is as good: nobody is in a hurry.
+            Moment::Step => (self.position(|old| old.moment == Moment::Step), false),
+            Moment::EpochEnd if ends >= EPOCH_ENDS => {
+                (self.position(|old| old.moment == Moment::EpochEnd), true)
             }
+            Moment::EpochEnd => (None, ends + 1 >= WAKE_AT),
         };
         self.events.push_back(Event::Checkpoint(new));
         let displaced = displaced.and_then(|at| Some((at, self.events.remove(at)?)));
+        let mut pushed = Pushed {
+            wake,
+            ..Pushed::default()
+        };
         let Some((at, Event::Checkpoint(mut old))) = displaced else {
-            return None;
+            return pushed;
         };
         for event in self.events.range_mut(at..) {
             if let Event::Checkpoint(next) = event {
@@ -134,7 +156,12 @@ impl Queue {
                 break;
             }
         }
-        Some(old)
+        pushed.displaced = true;
+        match self.given_up {
+            None => self.given_up = Some(old),
+            Some(_) => pushed.left = Some(old),
+        }
+        pushed
     }
 
     /// Nothing more will be queued.
@@ -143,6 +170,9 @@ impl Queue {
     }
 
     pub(crate) fn next(&mut self) -> Next {
+        if let Some(old) = self.given_up.take() {
+            return Next::Free(old);
+        }
         match (self.events.pop_front(), self.ending) {
             (Some(event), _) => {
                 if matches!(event, Event::Loss(_)) {
@@ -195,6 +225,10 @@ mod tests {
         })
     }
 
+    fn push(queue: &mut Queue, epoch: usize, step: usize, moment: Moment) -> Pushed {
+        queue.push_checkpoint(checkpoint(epoch, step, moment))
+    }
+
     fn steps(queue: &Queue) -> Vec<usize> {
         queue.checkpoints().map(|waiting| waiting.step).collect()
     }
@@ -202,31 +236,45 @@ mod tests {
     #[test]
     fn the_newest_step_takes_the_place_of_the_waiting_one() {
         let mut queue = Queue::default();
-        assert!(
-            queue
-                .push_checkpoint(checkpoint(1, 2, Moment::Step))
-                .is_none()
-        );
-        let displaced = queue.push_checkpoint(checkpoint(1, 4, Moment::Step));
-        assert_eq!(displaced.map(|old| old.step), Some(2));
+        assert!(!push(&mut queue, 1, 2, Moment::Step).displaced);
+        let pushed = push(&mut queue, 1, 4, Moment::Step);
+        assert!(pushed.displaced && !pushed.wake);
         assert_eq!(steps(&queue), [4]);
+    }
+
+    #[test]
+    fn what_is_given_up_is_freed_by_the_writer_unless_it_is_far_behind() {
+        let mut queue = Queue::default();
+        push(&mut queue, 1, 2, Moment::Step);
+        assert!(push(&mut queue, 1, 4, Moment::Step).left.is_none());
+        let pushed = push(&mut queue, 1, 6, Moment::Step);
+        assert_eq!(pushed.left.map(|left| left.step), Some(4));
+        assert!(matches!(queue.next(), Next::Free(old) if old.step == 2));
+        assert!(matches!(queue.next(), Next::Work(Event::Checkpoint(next)) if next.step == 6));
+        assert!(matches!(queue.next(), Next::Wait));
+    }
+
+    #[test]
+    fn the_writer_is_called_before_an_end_of_an_epoch_has_to_be_given_up() {
+        let mut queue = Queue::default();
+        let wakes: Vec<bool> = (1..=4)
+            .map(|epoch| push(&mut queue, epoch, epoch, Moment::EpochEnd).wake)
+            .collect();
+        assert_eq!(wakes, [false, true, true, true]);
+        assert!(!push(&mut queue, 5, 5, Moment::Step).wake);
     }
 
     #[test]
     fn a_step_never_displaces_an_epoch_end() {
         let mut queue = Queue::default();
-        queue.push_checkpoint(checkpoint(1, 4, Moment::EpochEnd));
-        queue.push_checkpoint(checkpoint(2, 8, Moment::EpochEnd));
-        assert!(
-            queue
-                .push_checkpoint(checkpoint(3, 9, Moment::Step))
-                .is_none()
-        );
-        assert_eq!(steps(&queue), [4, 8, 9]);
+        push(&mut queue, 1, 4, Moment::EpochEnd);
+        push(&mut queue, 2, 8, Moment::EpochEnd);
+        push(&mut queue, 3, 12, Moment::EpochEnd);
+        assert!(!push(&mut queue, 4, 13, Moment::Step).displaced);
+        assert_eq!(steps(&queue), [4, 8, 12, 13]);
 
-        let displaced = queue.push_checkpoint(checkpoint(3, 12, Moment::EpochEnd));
-        assert_eq!(displaced.map(|old| old.step), Some(4));
-        assert_eq!(steps(&queue), [8, 9, 12]);
+        assert!(push(&mut queue, 4, 16, Moment::EpochEnd).displaced);
+        assert_eq!(steps(&queue), [8, 12, 13, 16]);
     }
 
     #[test]
@@ -248,7 +296,7 @@ mod tests {
         assert_eq!(wakes, LOSSES / WAKE_EVERY);
         assert_eq!(queue.push_loss(sample()), Queued::Refused);
 
-        queue.push_checkpoint(checkpoint(1, 1, Moment::Step));
+        push(&mut queue, 1, 1, Moment::Step);
         queue.end(Ending::Complete);
         for _ in 0..LOSSES {
             assert!(matches!(queue.next(), Next::Work(Event::Loss(_))));

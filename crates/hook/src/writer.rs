@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
 
 use crate::error::HookError;
 use crate::loss::{LossSample, Losses};
@@ -16,6 +16,10 @@ use crate::stats::Counters;
 
 /// How often an idle writer looks whether somebody asks for a checkpoint.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a writer that has nothing to do sleeps before it looks into the queue again: at first, and at most. Nobody
+/// wakes it for a checkpoint: a woken thread may be given the core of the one that wakes it, and a training that was
+/// put off so lost milliseconds. A checkpoint that waits a moment loses nothing.
+const NAPS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(40)];
 
 /// What the training thread and the writer thread share.
 #[derive(Default)]
@@ -78,11 +82,14 @@ impl Writer {
     /// Hands over a checkpoint, which may displace an older one that is still waiting.
     pub(crate) fn offer(&self, checkpoint: Checkpoint) -> Result<(), HookError> {
         let checkpoint = Box::new(checkpoint);
-        let displaced = self.shared.queue().push_checkpoint(checkpoint);
-        if displaced.is_some() {
+        let pushed = self.shared.queue().push_checkpoint(checkpoint);
+        if pushed.displaced {
             self.shared.counters.dropped(1);
         }
-        self.wake()
+        match pushed.wake {
+            true => self.wake(),
+            false => self.alive(),
+        }
     }
 
     /// Waits until everything handed over is written, for at most `limit`.
@@ -105,6 +112,15 @@ impl Writer {
         let left = std::mem::take(&mut *self.shared.queue());
         let checkpoints = left.checkpoints().count() as u64;
         self.shared.counters.dropped(checkpoints);
+    }
+
+    /// Whether anybody is there to take what was handed over; wakes nobody.
+    fn alive(&self) -> Result<(), HookError> {
+        match self.ended.try_recv() {
+            Err(TryRecvError::Disconnected) => Err(HookError::WriterDied),
+            // It says a word only when it was told to end.
+            Ok(()) | Err(TryRecvError::Empty) => Ok(()),
+        }
     }
 
     fn wake(&self) -> Result<(), HookError> {
@@ -138,6 +154,7 @@ fn run(
     }
 
     let mut losses = Losses::default();
+    let (mut nap, mut looked) = (NAPS[0], Instant::now());
     loop {
         let next = shared.queue().next();
         match next {
@@ -150,7 +167,9 @@ fn run(
                     tracing::debug!(%error, "a training loss is left out");
                 }
             }
+            Next::Free(checkpoint) => drop(checkpoint),
             Next::Work(Event::Checkpoint(mut checkpoint)) => {
+                nap = NAPS[0];
                 let loss = reported_loss(&mut losses, &checkpoint);
                 if !publisher.wants(&mut checkpoint, loss.1) {
                     shared.counters.held_back();
@@ -174,12 +193,16 @@ fn run(
             #[cfg(test)]
             Next::Work(Event::Die) => return,
             Next::Wait => {
-                match woken.recv_timeout(LOOK) {
+                match woken.recv_timeout(nap) {
                     Ok(()) | Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
-                if publisher.is_asked() {
-                    requested.store(true, Ordering::Relaxed);
+                nap = (2 * nap).min(NAPS[1]);
+                if looked.elapsed() >= LOOK {
+                    looked = Instant::now();
+                    if publisher.is_asked() {
+                        requested.store(true, Ordering::Relaxed);
+                    }
                 }
             }
             Next::End(ending) => {

@@ -90,14 +90,15 @@ def stepped(net, x, y, lr, optimizer, ascent, mode):
 
 
 def forward_inf(
-    net, data, batch, lr=5e-3, optimizer="adam", ascent=True, mode="train", signed=False, each=False, seed=0
+    net, data, batch, lr=5e-3, optimizer="adam", ascent=True, mode="train", signed=False, each=False, first=None, seed=0
 ):
     """Forward-INF (Ko et al., CVPR 2024): a step on the probe, and what it does to the loss of every training sample.
 
     As in the authors' notebook on leaks, the only application that they published code of: a copy of the model in train
     mode, one step of Adam up the loss, sweeps before and after in eval mode, and |loss after − loss before|. For
     `each` probe sample anew, as there, or with one step on the mean loss of the probe, which is what can be afforded.
-    Where the notebook wastes time, this does not: the sweep before is made once, and no graph is kept in sweeps.
+    Where the notebook wastes time, this does not: the sweep before is made once, and no graph is kept in sweeps. `first`:
+    only so many of the probe's samples, to measure what all would take.
 
     Larger is more suspicious. `signed`: a step that unlearns the probe unlearns what agrees with it, and a wrong label
     gains, so the score is what the loss falls; the other way round after a descent.
@@ -107,8 +108,8 @@ def forward_inf(
     torch.manual_seed(seed)
     start = perf_counter()
     before = losses(net, data.train, batch)
-    sweeps = perf_counter() - start
-    x, y = data.probe.x, data.probe.y
+    base = sweeps = perf_counter() - start
+    x, y = data.probe.x[:first], data.probe.y[:first]
     # A sample alone is taken twice, as in the notebook: batch normalisation wants more than one.
     probes = [(x[i].repeat(2, *[1] * (x.dim() - 1)), y[i].repeat(2)) for i in range(len(y))] if each else [(x, y)]
     scores = torch.zeros_like(before)
@@ -120,4 +121,4 @@ def forward_inf(
         scores += (-change if ascent else change) if signed else change.abs()
     scores /= len(probes)
     seconds = perf_counter() - start
-    return scores, {"seconds": seconds, "sweep_seconds": sweeps, "steps": len(probes)}
+    return scores, {"seconds": seconds, "base_seconds": base, "sweep_seconds": sweeps, "steps": len(probes)}

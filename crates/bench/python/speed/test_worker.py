@@ -262,6 +262,9 @@ class Test(unittest.TestCase):
             np.testing.assert_array_equal(plain, again)
             if not settings:
                 np.testing.assert_array_equal(plain, np.abs(signed))
+        _, answer = self.scores(do="forward_inf", model="mlp", batch=100, each=True, first=3)
+        self.assertEqual(answer["steps"], 3)
+        self.assertLess(answer["base_seconds"], answer["seconds"])
 
     def test_tracin_is_the_product_of_gradients(self):
         checkpoints, lr = [self.first, self.last], 0.1

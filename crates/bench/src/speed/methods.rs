@@ -1,32 +1,36 @@
-//! (c) A whole scan against what users would run instead, with the AUROC that each reaches.
+//! (c) Scans against what users would run instead, with the AUROC that each reaches.
+
+mod ours;
 
 use std::cell::RefCell;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::data::dataset::Dataset;
-use mirrorwatch_influence::exact::{Exact, InverseOptions, LissaOptions, inner};
-use mirrorwatch_influence::{Labels, Layers, ScanConfig, Set, SweepOptions, scan};
+use mirrorwatch_influence::{Layers, Memory};
 use mirrorwatch_stats::ranking::auroc;
 use quickstart::data::Source;
 use serde_json::{Value, json};
 
 use super::data::{Amount, CLASSES, Planted};
-use super::nets::{Kind, Net};
+use super::nets::Kind;
 use super::pytorch::PyTorch;
-use super::ratio::{Contender, Spread, take_turns};
+use super::ratio::{Contender, Rounds, Spread, take_turns, take_turns_at_once};
 use super::report::Row;
 use super::train::{BATCH, Training};
 use super::{Found, Part, Suite};
 use crate::product::defaults;
+use ours::Ours;
 
 /// Times all of them on the same model and samples.
 pub const PART: Part = Part {
     name: "methods",
-    about: "other methods at the same checkpoint, in scans with the sidecar's defaults; above 1 is slower than a scan",
+    about: "other methods at the same checkpoint, in scans with the sidecar's defaults: in a later one, as all but the first of a \
+        run are (its forks start from where those of the checkpoint an epoch before went), and in a first one; above 1 is slower \
+        than the scan",
     run,
 };
 
+const TRAIN: usize = 20_000;
 const PROBE: usize = 1000;
 const TRUSTED: usize = 500;
 const NOISE: f64 = 0.1;
@@ -36,14 +40,15 @@ const EPOCHS: usize = 3;
 const FOLDS: usize = 5;
 /// The rate at which TracIn's checkpoint was trained; a factor of all scores.
 const RATE: f64 = 1e-3;
-/// Rounds at most: an exact method takes a minute.
-const ROUNDS: usize = 3;
+/// Methods that take minutes take part in one round of so many.
+const ONE_IN: usize = 3;
+/// Of so many probe samples it is measured what a step for each of them costs.
+const EACH: usize = 20;
 
 fn run(suite: &Suite<'_>) -> Result<Found, String> {
     let mut found = Found::default();
-    let train = if suite.quick { 600 } else { 20_000 };
     let amount = Amount {
-        train,
+        train: if suite.quick { 600 } else { TRAIN },
         probe: if suite.quick { 200 } else { PROBE },
         trusted: if suite.quick { 100 } else { TRUSTED },
         noise: NOISE,
@@ -69,8 +74,9 @@ fn run(suite: &Suite<'_>) -> Result<Found, String> {
     }
     let mut pytorch = suite.pytorch(&mut found)?;
     for (name, kind, task) in &tasks {
-        suite.tell(&format!("methods: {name}"));
-        measure(suite, name, *kind, task, &mut pytorch, &mut found)?;
+        let setting = format!("{name}, N = {}", task.training.len());
+        suite.tell(&format!("methods: {setting}"));
+        measure(suite, &setting, *kind, task, &mut pytorch, &mut found)?;
     }
     Ok(found)
 }
@@ -79,6 +85,35 @@ fn run(suite: &Suite<'_>) -> Result<Found, String> {
 type Scores = Vec<f32>;
 /// A method of ours.
 type Method = fn(&Ours<'_>) -> Result<Scores, String>;
+
+/// What all others are measured in, first of every group.
+const SCANS: [(&str, Method); 2] = [
+    ("a later scan of a run", |ours| ours.scan(ours.memory)),
+    ("the first scan of a run", |ours| {
+        ours.scan(&Memory::default())
+    }),
+];
+/// Those that take as long as a scan, or a few times that.
+const SHORT: [(&str, Method); 1] = [("TracIn, last layer, exact", |ours| {
+    ours.tracin(Layers::Last)
+})];
+/// And those that take minutes.
+const LONG: [(&str, Method); 6] = [
+    ("TracIn, all layers, exact", |ours| ours.tracin(Layers::All)),
+    ("self-influence, exact", |ours| ours.own()),
+    ("influence functions by CG, all layers", |ours| {
+        ours.inverse(Layers::All)
+    }),
+    ("influence functions by CG, last layer", |ours| {
+        ours.inverse(Layers::Last)
+    }),
+    ("influence functions by LiSSA, all layers", |ours| {
+        ours.lissa(Layers::All)
+    }),
+    ("influence functions by LiSSA, last layer", |ours| {
+        ours.lissa(Layers::Last)
+    }),
+];
 
 fn measure(
     suite: &Suite<'_>,
@@ -90,8 +125,19 @@ fn measure(
 ) -> Result<(), String> {
     let labels = task.labels()?;
     let config = defaults::<Planted>()?;
-    let steps = EPOCHS * task.training.len() / BATCH;
-    let model = Training::new(task, &config.device, 0).after(steps)?;
+    let epoch = task.training.len() / BATCH;
+    let mut training = Training::new(task, &config.device, 0);
+    let before = training.after((EPOCHS - 1) * epoch)?;
+    let model = training.after(epoch)?;
+    let mut ours = Ours {
+        task,
+        model: &before,
+        labels: &labels,
+        config: &config,
+        memory: &Memory::default(),
+    };
+    let memory = ours.remembered()?;
+    (ours.model, ours.memory) = (&model, &memory);
     let reached = RefCell::new(Vec::<(String, Scores)>::new());
     // The last scores of a name are those that count; they are the same in every round.
     let keep = |name: &str, scores: Scores| {
@@ -99,46 +145,22 @@ fn measure(
         reached.retain(|(known, _)| known != name);
         reached.push((name.to_string(), scores));
     };
-    let ours = Ours {
-        task,
-        model: &model,
-        labels: &labels,
-        config: &config,
-    };
     let shared = pytorch.as_mut().map(RefCell::new);
-    let mut contenders = Vec::new();
-    let methods: [(&str, Method); 8] = [
-        ("scan", |ours| ours.scan()),
-        ("TracIn, all layers, exact", |ours| ours.tracin(Layers::All)),
-        ("TracIn, last layer, exact", |ours| {
-            ours.tracin(Layers::Last)
-        }),
-        ("self-influence, exact", |ours| ours.own()),
-        ("influence functions by CG, all layers", |ours| {
-            ours.inverse(Layers::All)
-        }),
-        ("influence functions by CG, last layer", |ours| {
-            ours.inverse(Layers::Last)
-        }),
-        ("influence functions by LiSSA, all layers", |ours| {
-            ours.lissa(Layers::All)
-        }),
-        ("influence functions by LiSSA, last layer", |ours| {
-            ours.lissa(Layers::Last)
-        }),
-    ];
-    for (name, method) in methods {
-        let (ours, keep) = (&ours, &keep);
-        contenders.push(Contender::new(name, move || {
-            let start = Instant::now();
-            let scores = method(ours)?;
-            let seconds = start.elapsed().as_secs_f64();
-            keep(name, scores);
-            Ok(seconds)
-        }));
+    let name = kind.name();
+    let (mut short, mut long) = (Vec::new(), Vec::new());
+    for (group, methods) in [(&mut short, &SHORT[..]), (&mut long, &LONG[..])] {
+        for &(name, method) in SCANS.iter().chain(methods) {
+            let (ours, keep) = (&ours, &keep);
+            group.push(Contender::new(name, move || {
+                let start = Instant::now();
+                let scores = method(ours)?;
+                let seconds = start.elapsed().as_secs_f64();
+                keep(name, scores);
+                Ok(seconds)
+            }));
+        }
     }
     if let Some(pytorch) = &shared {
-        let name = kind.name();
         let weights = {
             let mut pytorch = pytorch.borrow_mut();
             pytorch.take_data(name, kind, task)?;
@@ -146,8 +168,12 @@ fn measure(
             pytorch.weights("checkpoint", &model)?
         };
         for (title, mut request) in theirs(suite, name, config.batch_size, &weights) {
+            let group = match request["do"] == "cleanlab" {
+                true => &mut long,
+                false => &mut short,
+            };
             let keep = &keep;
-            contenders.push(Contender::new(format!("{title}, PyTorch"), move || {
+            group.push(Contender::new(format!("{title}, PyTorch"), move || {
                 let mut pytorch = pytorch.borrow_mut();
                 request["out"] = json!(pytorch.path("scores"));
                 request["data"] = json!(name);
@@ -156,29 +182,68 @@ fn measure(
                 Ok(seconds)
             }));
         }
-    }
-    let rounds = take_turns(suite.rounds.min(ROUNDS), &mut contenders)?;
-    drop(contenders);
-    for (place, name) in rounds.names.iter().enumerate() {
-        let reached = reached.borrow();
-        let Some((_, scores)) = reached.iter().find(|(known, _)| known == name) else {
-            continue;
-        };
-        let judged = &labels.trusted.len();
-        let area = auroc(&scores[*judged..], &task.wrong[*judged..]).unwrap_or(0.5);
-        if place > 0 {
-            found.add(Row::ratio(&rounds, place, 0, setting));
-        }
-        let area = Spread::of(&[area]);
-        found.add(Row::figure(
-            name,
-            setting,
-            area,
-            "AUROC",
-            "wrong labels above right ones",
+        short.push(Contender::new(
+            format!("Forward-INF as published, a step for each probe sample (extrapolated from {EACH}), PyTorch"),
+            || each(&mut pytorch.borrow_mut(), name, config.batch_size, task.probing.len()),
         ));
     }
+    let judged = labels.trusted.len();
+    let mut told = Vec::new();
+    let rounds = [
+        take_turns(suite.rounds, &mut short)?,
+        take_turns_at_once(suite.rounds.div_ceil(ONE_IN), &mut long)?,
+    ];
+    drop((short, long));
+    for rounds in rounds {
+        for place in 0..rounds.names.len() {
+            let name = &rounds.names[place];
+            times(&rounds, place, setting, found);
+            let reached = reached.borrow();
+            let scores = reached.iter().find(|(known, _)| known == name);
+            if let Some((_, scores)) = scores
+                && !told.contains(name)
+            {
+                let area = auroc(&scores[judged..], &task.wrong[judged..]).unwrap_or(0.5);
+                found.add(Row::figure(
+                    name,
+                    setting,
+                    Spread::single(area),
+                    "AUROC",
+                    "wrong labels above right ones",
+                ));
+                told.push(name.clone());
+            }
+        }
+    }
     Ok(())
+}
+
+/// What a contender took, in both kinds of scans; those in seconds.
+fn times(rounds: &Rounds, place: usize, setting: &str, found: &mut Found) {
+    if place < SCANS.len() {
+        let note = "beside what follows";
+        let took = rounds.took(place);
+        found.add(Row::figure(&rounds.names[place], setting, took, "s", note));
+    }
+    for scan in 0..SCANS.len().min(place) {
+        found.add(Row::ratio(rounds, place, scan, setting));
+    }
+}
+
+/// What Forward-INF would take with a step and a sweep for each sample of the probe, as its authors publish it: the sweep
+/// before, and as many times that of a few samples as there are.
+fn each(pytorch: &mut PyTorch, name: &str, batch: usize, probe: usize) -> Result<f64, String> {
+    let out = pytorch.path("each");
+    let answer = pytorch.ask(&json!({
+        "do": "forward_inf", "model": name, "data": name, "batch": batch, "each": true, "first": EACH, "out": out,
+    }))?;
+    let field = |field: &str| {
+        answer[field]
+            .as_f64()
+            .ok_or(format!("no {field} in {answer}"))
+    };
+    let (whole, base) = (field("seconds")?, field("base_seconds")?);
+    Ok(base + (whole - base) * probe as f64 / EACH.min(probe) as f64)
 }
 
 /// What PyTorch is asked for.
@@ -211,89 +276,4 @@ fn theirs(
             }),
         ),
     ]
-}
-
-/// What our own methods work on.
-struct Ours<'a> {
-    task: &'a Planted,
-    model: &'a Net,
-    labels: &'a Labels,
-    config: &'a ScanConfig,
-}
-
-impl Ours<'_> {
-    fn scan(&self) -> Result<Scores, String> {
-        let never = AtomicBool::new(false);
-        let found = scan(
-            self.task,
-            self.model,
-            self.labels,
-            self.config,
-            &|_| (),
-            &never,
-        );
-        let mut estimates = found.map_err(|error| error.to_string())?.estimates;
-        Ok(estimates.swap_remove(0).train)
-    }
-
-    /// −⟨∇ℓ_i, ∇L_P⟩ of every training sample.
-    fn tracin(&self, layers: Layers) -> Result<Scores, String> {
-        self.each(layers, |exact| Ok(exact.probe().to_vec()))
-    }
-
-    /// −⟨∇ℓ_i, (G + λI)⁻¹ ∇L_P⟩, G over all training samples.
-    fn inverse(&self, layers: Layers) -> Result<Scores, String> {
-        let all: Vec<usize> = (0..self.labels.train.len()).collect();
-        self.each(layers, |exact| {
-            let solved = exact.inverse_curvature(&all, InverseOptions::default());
-            Ok(solved.map_err(|error| error.to_string())?.v)
-        })
-    }
-
-    /// The same with its own estimate of the product.
-    fn lissa(&self, layers: Layers) -> Result<Scores, String> {
-        let all: Vec<usize> = (0..self.labels.train.len()).collect();
-        self.each(layers, |exact| {
-            let found = exact.lissa(&all, LissaOptions::default());
-            Ok(found.map_err(|error| error.to_string())?.v)
-        })
-    }
-
-    /// −⟨∇ℓ_i, v⟩ of every training sample.
-    fn each(
-        &self,
-        layers: Layers,
-        v: impl FnOnce(&Exact<'_, Planted>) -> Result<Vec<f32>, String>,
-    ) -> Result<Scores, String> {
-        self.gradients(layers, v, |gradient, v| -inner(gradient, v))
-    }
-
-    /// ‖∇ℓ_i‖² of every training sample.
-    fn own(&self) -> Result<Scores, String> {
-        self.gradients(Layers::All, |_| Ok(Vec::new()), |g, _| inner(g, g))
-    }
-
-    fn gradients(
-        &self,
-        layers: Layers,
-        v: impl FnOnce(&Exact<'_, Planted>) -> Result<Vec<f32>, String>,
-        read: impl Fn(&[f32], &[f32]) -> f64,
-    ) -> Result<Scores, String> {
-        let options = SweepOptions {
-            device: &self.config.device,
-            batch_size: self.config.batch_size,
-            progress: &|_| (),
-            cancel: &AtomicBool::new(false),
-        };
-        let exact = Exact::new(self.task, self.model, self.labels, layers, &options)
-            .map_err(|error| error.to_string())?;
-        let v = v(&exact)?;
-        let mut scores = Vec::with_capacity(self.labels.train.len());
-        for (index, &label) in self.labels.train.iter().enumerate() {
-            let gradient = exact.sample(Set::Training, index, label);
-            let gradient = gradient.map_err(|error| error.to_string())?;
-            scores.push(read(&gradient, &v) as f32);
-        }
-        Ok(scores)
-    }
 }

@@ -7,6 +7,7 @@ mod client;
 mod data;
 mod forward;
 mod hook;
+mod interval;
 mod load;
 mod memory;
 mod methods;

@@ -4,6 +4,8 @@
 //! once, each round begins with another one, and a ratio is taken within its round. Told are the median of the rounds'
 //! ratios and the range that the middle half of them lies in.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 /// A measured contender: what it is called, and one go of it, which tells its seconds.
@@ -82,9 +84,29 @@ pub fn quantile(values: &[f64], share: f64) -> f64 {
 ///
 /// What a contender fails with, and its name.
 pub fn take_turns(rounds: usize, contenders: &mut [Contender<'_>]) -> Result<Rounds, String> {
+    turns(0..=rounds, contenders)
+}
+
+/// [`take_turns`] without the round to warm up: of what takes minutes, that is nothing.
+///
+/// # Errors
+///
+/// As there.
+pub fn take_turns_at_once(
+    rounds: usize,
+    contenders: &mut [Contender<'_>],
+) -> Result<Rounds, String> {
+    turns(1..=rounds, contenders)
+}
+
+/// Round 0 does not count.
+fn turns(
+    rounds: RangeInclusive<usize>,
+    contenders: &mut [Contender<'_>],
+) -> Result<Rounds, String> {
     let count = contenders.len();
-    let mut seconds = vec![Vec::with_capacity(rounds); count];
-    for round in 0..=rounds {
+    let mut seconds = vec![Vec::new(); count];
+    for round in rounds {
         for turn in 0..count {
             let place = (round + turn) % count;
             let contender = &mut contenders[place];
@@ -160,6 +182,10 @@ mod tests {
         assert_eq!(rounds.ratio(1, 0), Spread::of(&[3.0]));
         assert_eq!(rounds.longer(1, 0), Spread::single(200.0));
         assert_eq!(rounds.took(0).median, 2.5);
+
+        let mut contenders = [go('a', 1.0)];
+        let rounds = take_turns_at_once(2, &mut contenders).unwrap();
+        assert_eq!(rounds.seconds, [[1.0, 2.0]]);
     }
 
     #[test]

@@ -7,33 +7,48 @@ use burn::tensor::Tensor;
 use mirrorwatch::prelude::Hook;
 
 use super::super::data::Planted;
+use super::super::interval::{above, within};
 use super::super::nets::{Kind, Net};
-use super::super::ratio::{Spread, quantile};
 use super::super::report::Row;
 use super::super::train::Training;
 use super::super::{Found, Suite};
+use super::written;
 use crate::product::defaults;
 
-/// Each of so many steps publishes where latency is measured.
-const EVERY: usize = 5;
-/// Steps that publish in each round of that.
-const PUBLISHING: usize = 100;
+/// Steps in a stretch: something is done after its first one, and the others show what follows from it.
+const STEPS: usize = 10;
+/// Stretches of the same kind in a row.
+const ROW: usize = 10;
+/// Rows of each kind in a round.
+const ROWS: usize = 25;
+/// Everything is done by turns, in this order, so that nothing always comes first.
+const TURNS: [Done; 6] = [
+    Done::Nothing,
+    Done::Hook,
+    Done::Copy,
+    Done::Copy,
+    Done::Hook,
+    Done::Nothing,
+];
 
-/// Seconds of steps and of what is done at them, over one round.
-#[derive(Default)]
-struct Times {
-    /// The hook, at a step that publishes.
-    publishing: Vec<f64>,
-    /// The hook, at any other.
-    idle: Vec<f64>,
-    /// Copying all weights.
-    copying: Vec<f64>,
-    /// By how much longer the step after a publishing one takes than the one before it did.
-    after: Vec<f64>,
+/// What is done after a step.
+#[derive(Clone, Copy)]
+enum Done {
+    Nothing,
+    /// The hook is called, and publishes.
+    Hook,
+    /// All weights are copied.
+    Copy,
 }
 
-/// Some of the times of a round.
-type Of = fn(&Times) -> &[f64];
+/// Seconds of many stretches of a kind.
+#[derive(Default)]
+struct Times {
+    /// What was done, alone.
+    alone: Vec<f64>,
+    /// The whole stretch with it.
+    stretch: Vec<f64>,
+}
 
 /// Measures them.
 ///
@@ -46,120 +61,114 @@ pub fn measure(
     task: &Planted,
     found: &mut Found,
 ) -> Result<(), String> {
-    let publishing = if suite.quick { 10 } else { PUBLISHING };
+    let rows = if suite.quick { 1 } else { ROWS * suite.rounds };
     let setting = format!(
-        "{}, {publishing} publishing steps in each of {} rounds",
+        "{}, {} publishing steps, one in {STEPS}",
         kind.name(),
-        suite.rounds
+        ROW * (rows + rows % 2)
     );
     suite.tell(&format!("hook: {setting}"));
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let hook = Hook::new(directory.path(), "steps").every_steps(EVERY);
+    let hook = Hook::new(directory.path(), "steps").every_steps(1);
     let device = defaults::<Planted>()?.device;
-    let mut training = Training::new(task, &device, 0);
-    let mut step = 0;
-    let mut rounds = Vec::new();
-    // One to warm up.
-    for _ in 0..=suite.rounds {
-        rounds.push(timed(&mut training, &hook, &mut step, publishing)?);
+    let mut bench = Bench {
+        training: Training::new(task, &device, 0),
+        hook,
+        step: 0,
+        times: Default::default(),
+    };
+    // To warm up.
+    for done in TURNS {
+        bench.row(done)?;
     }
-    rounds.remove(0);
-    if let Some(error) = hook.stats().last_error {
-        return Err(format!("the hook could not publish: {error}"));
+    bench.times = Default::default();
+    for _ in 0..rows.div_ceil(2) {
+        for done in TURNS {
+            bench.row(done)?;
+        }
     }
-    let times: [(&str, &str, Of); 4] = [
-        (
-            "the hook at a step that publishes",
-            "on the training's thread",
-            |t| &t.publishing,
-        ),
-        (
-            "a bare copy of the weights",
-            "all parameters into memory of their own, between other steps of the same training",
-            |t| &t.copying,
-        ),
-        (
-            "the hook at a step that does not",
-            "on the training's thread",
-            |t| &t.idle,
-        ),
-        (
-            "the step after a publishing one",
-            "longer than the one before it: new memory for the weights, and the writer beside it",
-            |t| &t.after,
-        ),
+    let [nothing, hooked, copied] = &bench.times;
+    let micros = |of: &[f64]| of.iter().map(|seconds| 1e6 * seconds).collect::<Vec<_>>();
+    let alone = [
+        ("the hook, where it publishes", &hooked.alone),
+        ("a bare copy of the weights", &copied.alone),
     ];
-    for (what, note, of) in times {
+    for (what, times) in alone {
         for (name, share) in [("median", 0.5), ("p99", 0.99), ("max", 1.0)] {
-            let micros = |times: &Times| 1e6 * quantile(of(times), share);
-            let figures: Vec<f64> = rounds.iter().map(micros).collect();
-            let what = format!("{what}, {name}");
             found.add(Row::figure(
-                &what,
+                &format!("{what}, {name}"),
                 &setting,
-                Spread::of(&figures),
+                within(&micros(times), share),
                 "µs",
-                note,
+                "on the training's thread, between steps; with its 95 % interval",
             ));
         }
     }
-    let p99 = |values: &[f64]| quantile(values, 0.99);
-    let ratios = rounds.iter().map(|t| p99(&t.publishing) / p99(&t.copying));
-    found.add(Row::figure(
-        "the hook at a step that publishes, p99",
-        &setting,
-        Spread::of(&ratios.collect::<Vec<_>>()),
-        "×",
-        "p99 of a bare copy of the weights",
-    ));
+    let stretches = [
+        ("publishing", &hooked.stretch),
+        ("a bare copy of the weights", &copied.stretch),
+    ];
+    for (what, times) in stretches {
+        for (name, share) in [("median", 0.5), ("p99", 0.99)] {
+            found.add(Row::figure(
+                &format!("{STEPS} steps with {what}, {name}"),
+                &setting,
+                above(&micros(times), &micros(&nothing.stretch), share),
+                "µs",
+                "longer than that of as many steps with nothing; with its 95 % interval",
+            ));
+        }
+    }
     Ok(())
 }
 
-/// Trains until so many steps have published.
-fn timed(
-    training: &mut Training<'_>,
-    hook: &Hook,
-    step: &mut usize,
-    publishing: usize,
-) -> Result<Times, String> {
-    let mut times = Times::default();
-    let mut before = None;
-    for _ in 0..publishing * EVERY {
-        let start = Instant::now();
-        training.step()?;
-        let trained = start.elapsed().as_secs_f64();
-        *step += 1;
-        let start = Instant::now();
-        hook.on_step(1, *step, None, &training.model);
-        let hooked = start.elapsed().as_secs_f64();
-        match *step % EVERY {
-            0 => times.publishing.push(hooked),
-            _ => times.idle.push(hooked),
-        }
-        match *step % EVERY {
-            1 => times
-                .after
-                .extend(before.map(|before: f64| trained - before)),
-            // Far from where the hook publishes.
-            2 => times.copying.push(copy(&training.model)?),
-            left if left == EVERY - 1 => before = Some(trained),
-            _ => {}
-        }
-    }
-    Ok(times)
+struct Bench<'a> {
+    training: Training<'a>,
+    hook: Hook,
+    step: usize,
+    /// By what is done.
+    times: [Times; 3],
 }
 
-/// Copies all weights of a model, and tells what that took.
-fn copy(model: &Net) -> Result<f64, String> {
-    let start = Instant::now();
+impl Bench<'_> {
+    /// Some stretches of a kind; what they leave to be written is waited for.
+    fn row(&mut self, done: Done) -> Result<(), String> {
+        // What was slept before is in nobody's time.
+        self.training.step()?;
+        let before = self.hook.stats();
+        for _ in 0..ROW {
+            let start = Instant::now();
+            self.training.step()?;
+            self.step += 1;
+            let begun = Instant::now();
+            match done {
+                Done::Nothing => {}
+                Done::Hook => self.hook.on_step(1, self.step, None, &self.training.model),
+                Done::Copy => copy(&self.training.model)?,
+            }
+            let alone = begun.elapsed().as_secs_f64();
+            for _ in 1..STEPS {
+                self.training.step()?;
+            }
+            let times = &mut self.times[done as usize];
+            times.alone.push(alone);
+            times.stretch.push(start.elapsed().as_secs_f64());
+        }
+        let taken = self.hook.stats().snapshots - before.snapshots;
+        written(&self.hook, before.published + before.dropped + taken)?;
+        Ok(())
+    }
+}
+
+/// Copies all weights of a model.
+fn copy(model: &Net) -> Result<(), String> {
     let mut copier = Copier::default();
     model.visit(&mut copier);
-    let seconds = start.elapsed().as_secs_f64();
     // Looked at, so that nothing of it can be left out.
     std::hint::black_box(&copier.copies);
     match copier.failed {
         Some(error) => Err(format!("cannot copy the weights: {error}")),
-        None => Ok(seconds),
+        None => Ok(()),
     }
 }
 
