@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mirrorwatch_influence::{Labels, ScanConfig, score};
+use mirrorwatch_influence::score::{self, Score};
+use mirrorwatch_influence::{Labels, ScanConfig};
 use mirrorwatch_shards::{Store, ship::Fetcher};
 
 use crate::daemon::spawn;
@@ -45,7 +46,7 @@ pub(crate) fn check(args: &WatchArgs, config: &ScanConfig) -> Result<(), DaemonE
     }
     for estimator in &config.estimators {
         // The others are centred by means over the training set, which a shard does not have.
-        if estimator.score != score::by_name("after")?.name() {
+        if estimator.score != score::After.name() {
             return refused(&format!(
                 "the estimator {estimator}: its score looks at other samples; choose one that ends in :after"
             ));

@@ -24,8 +24,10 @@ use crate::together::added;
 
 /// How long a checkpoint that was announced may take to come, before the shard tells the others to go on without it.
 const ARRIVAL: Duration = Duration::from_secs(600);
-/// Between two looks for the next turn.
-const LOOK: Duration = Duration::from_millis(200);
+/// Between two looks for the next turn: at first, and at most. In a bucket, each costs a little.
+const LOOKS: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(2)];
+/// Between two looks whether the others have gone on without this shard.
+const BEHIND: Duration = Duration::from_secs(60);
 
 /// How far this shard has come, in a file of its own beside the runs' states.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,6 @@ pub struct Turns {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     bookmark: Bookmark,
     /// Taken from the queue, and not announced yet.
@@ -56,6 +57,10 @@ struct State {
     since: Option<Instant>,
     /// The last complaint.
     said: String,
+    /// How long to sleep when nothing is announced.
+    idle: Duration,
+    /// When it was looked last whether the others have gone on.
+    looked: Option<Instant>,
 }
 
 /// What is to be done next.
@@ -101,7 +106,11 @@ impl Turns {
             samples: samples as u64,
             state: Mutex::new(State {
                 bookmark,
-                ..State::default()
+                held: None,
+                since: None,
+                said: String::new(),
+                idle: LOOKS[0],
+                looked: None,
             }),
         })
     }
@@ -130,7 +139,7 @@ impl Turns {
         }
     }
 
-    /// What comes next; waits a second for it at most. `settled` says whether this shard is done with a checkpoint, and
+    /// What comes next; waits some seconds for it at most. `settled` says whether this shard is done with a checkpoint, and
     /// if so, whether it is in the evidence.
     ///
     /// # Errors
@@ -145,6 +154,7 @@ impl Turns {
         let number = state.bookmark.done + 1;
         if let Some(turn) = self.meeting.announced(number)? {
             self.recognise(&mut state, &turn)?;
+            state.idle = LOOKS[0];
             return Ok(match settled(&turn) {
                 Some(true) => Next::Over(turn),
                 Some(false) => Next::GiveUp(turn),
@@ -152,14 +162,22 @@ impl Turns {
             });
         }
         if !self.leads() {
-            let last = self.meeting.last_announced()?;
+            let look_back = state.looked.is_none_or(|looked| looked.elapsed() > BEHIND);
+            let last = match look_back {
+                true => self.meeting.last_announced()?,
+                false => 0,
+            };
             if last > number {
                 return Err(DaemonError::Option(format!(
                     "the other shards are at turn {last} in {}, and this one has no evidence of turn {number}: give it the state it had, or start all shards with new states and an empty place to meet",
                     self.meeting.store().place()
                 )));
             }
-            std::thread::sleep(LOOK);
+            if look_back {
+                state.looked = Some(Instant::now());
+            }
+            std::thread::sleep(state.idle);
+            state.idle = LOOKS[1].min(2 * state.idle);
             return Ok(Next::Nothing);
         }
         if state.bookmark.watch.is_empty() {
