@@ -2,12 +2,11 @@
 
 use std::process::Command;
 
-use mirrorwatch::daemon::results::Suspect;
-
 use crate::support::place::Place;
-use crate::support::process::{Running, program, quickstart, run};
-use crate::support::results::Results;
+use crate::support::process::{Running, program};
+use crate::support::results::{Results, by_id};
 use crate::support::server::started;
+use crate::support::sidecar::ship;
 
 /// A store with one bucket, and what is to be in the environment of whoever uses it.
 fn store(place: &Place) -> (Running, Vec<(String, String)>) {
@@ -34,14 +33,6 @@ fn store(place: &Place) -> (Running, Vec<(String, String)>) {
     )
 }
 
-fn by_id(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
-    for suspect in &mut suspects {
-        suspect.index = suspect.id.parse().unwrap();
-    }
-    suspects.sort_by_key(|suspect| suspect.index);
-    suspects
-}
-
 #[test]
 fn shards_on_machines_of_their_own_find_what_a_single_sidecar_does() {
     let place = Place::new();
@@ -53,14 +44,7 @@ fn shards_on_machines_of_their_own_find_what_a_single_sidecar_does() {
         .expect(0);
     let (_server, variables) = store(&place);
 
-    let mut command = quickstart();
-    command.args(["sidecar", "ship", "--until-finished", "--every", "1"]);
-    command
-        .arg("--root")
-        .arg(place.root())
-        .args(["--to", "s3://bucket/run"]);
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
-    run(command, place.path()).expect(0);
+    ship(&place, "s3://bucket/run", &variables).expect(0);
 
     let start = |index: usize| {
         place

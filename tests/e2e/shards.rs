@@ -10,8 +10,8 @@ use crate::metrics_docs::assert_documented;
 use crate::support::data::TRAIN;
 use crate::support::place::Place;
 use crate::support::process::{Finished, quickstart, run};
-use crate::support::results::{Results, assert_found};
-use crate::support::sidecar::{Sidecar, Watch};
+use crate::support::results::{Results, assert_found, by_id};
+use crate::support::sidecar::{Sidecar, Watch, ship};
 
 const CHECKPOINTS: usize = 4;
 
@@ -87,14 +87,6 @@ fn assert_whole(place: &Place, count: usize, more: &[&[&str]]) {
     }
     assert_eq!(samples, TRAIN);
     // To the last suspect, and the last bit of its score and its chances.
-    let by_id = |mut suspects: Vec<Suspect>| {
-        suspects.sort_by_key(|s| s.id.parse::<usize>().unwrap());
-        for suspect in &mut suspects {
-            // It counts within the shard.
-            suspect.index = suspect.id.parse().unwrap();
-        }
-        suspects
-    };
     assert_eq!(by_id(suspects), by_id(single.last_suspects()));
 
     unite(place, count, more).expect(0);
@@ -151,46 +143,33 @@ fn with_a_null_per_class_and_the_held_out_null_it_is_the_same() {
     }
 }
 
-#[test]
-fn a_shard_that_is_killed_again_and_again_changes_nothing() {
+/// Kills shard `unsteady` of two so many times, each time a little later, while the other one stays.
+#[track_caller]
+fn killed(unsteady: usize, times: u64) {
     let place = Place::new();
     place.finished_run("r", CHECKPOINTS);
-    place
-        .watch("reference")
-        .with(&["--until-finished"])
-        .run()
-        .expect(0);
+    let reference = place.watch("reference").with(&["--until-finished"]);
+    reference.run().expect(0);
 
-    let steady = shard(&place, 0, 2, &[&["--until-finished"]]).start();
-    for round in 0..6 {
-        let unsteady = shard(&place, 1, 2, &[]).start();
-        std::thread::sleep(std::time::Duration::from_millis(150 * round));
-        unsteady.kill();
+    let steady = shard(&place, 1 - unsteady, 2, &[&["--until-finished"]]).start();
+    for round in 0..times {
+        let killed = shard(&place, unsteady, 2, &[]).start();
+        std::thread::sleep(std::time::Duration::from_millis(170 * round));
+        killed.kill();
     }
-    let last = shard(&place, 1, 2, &[&["--until-finished"]]).start();
+    let last = shard(&place, unsteady, 2, &[&["--until-finished"]]).start();
     finished(vec![steady, last]);
     assert_whole(&place, 2, &[]);
 }
 
 #[test]
-fn the_shard_that_leads_may_be_killed_as_well() {
-    let place = Place::new();
-    place.finished_run("r", CHECKPOINTS);
-    place
-        .watch("reference")
-        .with(&["--until-finished"])
-        .run()
-        .expect(0);
+fn a_shard_that_is_killed_again_and_again_changes_nothing() {
+    killed(1, 6);
+}
 
-    let steady = shard(&place, 1, 2, &[&["--until-finished"]]).start();
-    for round in 0..5 {
-        let leader = shard(&place, 0, 2, &[]).start();
-        std::thread::sleep(std::time::Duration::from_millis(200 * round));
-        leader.kill();
-    }
-    let last = shard(&place, 0, 2, &[&["--until-finished"]]).start();
-    finished(vec![steady, last]);
-    assert_whole(&place, 2, &[]);
+#[test]
+fn the_shard_that_leads_may_be_killed_as_well() {
+    killed(0, 6);
 }
 
 #[test]
@@ -340,14 +319,7 @@ fn checkpoints_come_by_way_of_a_store() {
         .run()
         .expect(0);
     let store = place.at("store");
-    let mut command = quickstart();
-    command.args(["sidecar", "ship", "--until-finished", "--every", "1"]);
-    command
-        .arg("--root")
-        .arg(place.root())
-        .arg("--to")
-        .arg(&store);
-    run(command, place.path()).expect(0);
+    ship(&place, store.to_str().unwrap(), &[]).expect(0);
     // Another machine, which has nothing of it.
     let root = place.at("elsewhere");
     let fetched = place

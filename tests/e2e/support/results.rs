@@ -75,6 +75,16 @@ pub fn suspects(bytes: &[u8]) -> Vec<Suspect> {
     reader.deserialize().map(Result::unwrap).collect()
 }
 
+/// Suspects of shards, or of all, by their place in the whole training set, which their names are here.
+pub fn by_id(mut suspects: Vec<Suspect>) -> Vec<Suspect> {
+    for suspect in &mut suspects {
+        // A shard's counts within the shard.
+        suspect.index = suspect.id.parse().unwrap();
+    }
+    suspects.sort_by_key(|suspect| suspect.index);
+    suspects
+}
+
 /// Checks that suspects say what is true of `data`: most of them are wrong, most that are wrong are
 /// among them, and most suggestions are right.
 ///

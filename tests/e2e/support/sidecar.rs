@@ -190,6 +190,16 @@ impl Sidecar {
     }
 }
 
+/// Sends the checkpoints of a place's finished runs to a store.
+#[track_caller]
+pub fn ship(place: &Place, to: &str, environment: &[(String, String)]) -> Finished {
+    let mut command = quickstart();
+    command.args(["sidecar", "ship", "--until-finished", "--every", "1"]);
+    command.arg("--root").arg(place.root()).args(["--to", to]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    run(command, place.path())
+}
+
 /// Gets a page, whatever its status.
 pub fn get(url: &str) -> Result<Page, String> {
     let request = ureq::get(url)
