@@ -122,6 +122,7 @@ fn mixed(device: &Device) -> Mixed {
 
 #[test]
 fn a_tape_gives_the_record_of_the_model() {
+    let _guard = one_at_a_time();
     let model = mixed(&Device::flex().autodiff());
     let expected = record_bytes(&model);
     let tape = Tape::record(&model).unwrap();
@@ -131,6 +132,7 @@ fn a_tape_gives_the_record_of_the_model() {
 
 #[test]
 fn a_tape_is_a_snapshot_and_taking_it_touches_nothing() {
+    let _guard = one_at_a_time();
     let device = Device::flex().autodiff();
     let mut model = mixed(&device);
     let _ = record_bytes(&model);
