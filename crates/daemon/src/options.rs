@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use mirrorwatch_checkpoint::Artifacts;
 use mirrorwatch_influence::{Division, Estimator, Labels, ScanConfig, Task, rehearse, score};
-use mirrorwatch_stats::shards::MOST_SHARDS;
 
 use crate::account::{Levels, no_null};
 use crate::backend;
@@ -14,6 +13,10 @@ use crate::budget::Budget;
 use crate::courtesy;
 use crate::error::DaemonError;
 use crate::metrics::Limits;
+
+mod parse;
+
+use parse::{above_zero, division, open_unit, up_to_half};
 
 /// What a scan computes, and on what.
 #[derive(Debug, Clone, Args)]
@@ -455,46 +458,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// One share of so many.
-fn division(text: &str) -> Result<Division, String> {
-    let parsed = text.split_once('/').and_then(|(index, count)| {
-        let (index, count) = (index.parse().ok()?, count.parse().ok()?);
-        Some(Division { index, count })
-    });
-    match parsed {
-        Some(division) if division.index < division.count && division.count <= MOST_SHARDS => {
-            Ok(division)
-        }
-        _ => Err(format!(
-            "must be I/N, with I from 0 to N - 1 and N at most {MOST_SHARDS}"
-        )),
-    }
-}
-
-/// A finite number above 0.
-fn above_zero(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err("must be a number above 0".to_string()),
-    }
-}
-
-/// A number strictly between 0 and 1.
-fn open_unit(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value < 1.0 => Ok(value),
-        _ => Err("must be a number between 0 and 1".to_string()),
-    }
-}
-
-/// A number above 0 and at most one half: beyond that the bound is not one.
-fn up_to_half(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value <= 0.5 => Ok(value),
-        _ => Err("must be a number above 0 and at most 0.5".to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use mirrorwatch_stats::shards::{Alone, Exchange};
+use mirrorwatch_stats::shards::Alone;
 
 use crate::direction::Forks;
 use crate::error::InfluenceError;
 use crate::estimator::Estimator;
 use crate::folds::Folds;
-use crate::fusion::{self, Before};
 use crate::memory::Memory;
 use crate::readings::Readings;
 use crate::score::View;
@@ -402,67 +401,6 @@ pub fn read_next<T: Task>(
         given,
         start,
     })
-}
-
-impl Scan {
-    /// Fuses the loss before the step into estimates of the loss after it, where `labels` has a trusted set
-    /// to calibrate them on and the probe shows that the model is as good as its forks.
-    ///
-    /// [`scan`] has done so for its own labels; a scan without a trusted set can be fused later for labels
-    /// with one, once.
-    ///
-    /// # Errors
-    ///
-    /// Scores that cannot be standardised.
-    ///
-    /// ```
-    #[doc = include_str!("example_impl.txt")]
-    #[doc = include_str!("example_task.txt")]
-    /// # let config = ScanConfig {
-    /// #     estimators: vec![Estimator::parse::<Line>("gradient:after")?],
-    /// #     folds: 2,
-    /// #     batch_size: 32,
-    /// #     seed: 0,
-    /// #     device: device.clone(),
-    /// # };
-    /// let mut scan = scan(&task, &model, &labels, &config, &|_| (), &cancel)?;
-    ///
-    /// // Somebody has verified two labels since.
-    /// let labels = Labels { trusted: vec![0, 3], ..labels };
-    /// scan.fuse(&labels)?;
-    /// let choices = &scan.estimates[0].choices;
-    /// assert!(choices.last().is_some_and(|last| last.starts_with("fused with the loss before the step")));
-    /// # Ok::<(), InfluenceError>(())
-    /// ```
-    pub fn fuse(&mut self, labels: &Labels) -> Result<(), InfluenceError> {
-        self.fuse_with(labels, !labels.trusted.is_empty(), &Alone)
-    }
-
-    /// [`Scan::fuse`] by what all shards together say; `trusted`: whether any of them has trusted samples.
-    pub(crate) fn fuse_with(
-        &mut self,
-        labels: &Labels,
-        trusted: bool,
-        exchange: &dyn Exchange,
-    ) -> Result<(), InfluenceError> {
-        let judged = labels.labelled();
-        let losses = gather(&self.train_losses, &judged);
-        let base = Before {
-            train: &losses,
-            probe: &self.probe_losses,
-            accuracy: self.probe_accuracy,
-        };
-        for estimate in &mut self.estimates {
-            if trusted && fusion::may_fuse(estimate) {
-                estimate.train = gather(&estimate.train, &judged);
-                fusion::fuse(estimate, &base, exchange)?;
-                let train = std::mem::take(&mut estimate.train);
-                let lowest = train.iter().copied().fold(f32::INFINITY, f32::min);
-                estimate.train = scatter(train, labels, lowest);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The distinct directions of the estimators: two scores of one direction share its sweeps.

@@ -51,8 +51,9 @@ pub fn load(
                 asked(&mut client, path, over)
             }));
         }
-        ready.wait();
+        // Before any of them begins, so that none is busy for longer than this says.
         let start = Instant::now();
+        ready.wait();
         std::thread::sleep(lasts);
         over.store(true, Ordering::Relaxed);
         let parts: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
