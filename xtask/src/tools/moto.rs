@@ -1,12 +1,20 @@
 //! Moto, whose server speaks the protocol of S3, from PyPI.
 
 use std::fs;
-use std::path::Path;
 
 use super::{Program, Store, Tool, pip_install};
 
 /// The package, and what its server needs. (Its own extra for that brings along all services that Amazon has.)
 const PACKAGES: [&str; 3] = ["moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+
+/// Its own program, which does not tell its version.
+const PROGRAM: &str = r#"#!/bin/sh
+bin=$(dirname "$0")/../lib/moto/bin
+if [ "$1" = --version ]; then
+  exec "$bin/python" -c 'import moto; print("moto", moto.__version__)'
+fi
+exec "$bin/moto_server" "$@"
+"#;
 
 /// A store that shards meet in.
 pub const TOOL: Tool = Tool {
@@ -27,7 +35,8 @@ fn fetch(store: &Store) -> Result<String, String> {
     let told = |error: std::io::Error| format!("cannot write below {}: {error}", root.display());
     fs::create_dir_all(&bin).map_err(told)?;
     pip_install(&library, &PACKAGES)?;
-    let program = Path::new("../lib/moto/bin/moto_server");
-    super::link(program, &bin.join("moto_server")).map_err(told)?;
+    let program = bin.join("moto_server");
+    fs::write(&program, PROGRAM).map_err(told)?;
+    super::executable(&program).map_err(told)?;
     Ok(PACKAGES.join(", "))
 }
