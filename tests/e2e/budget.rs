@@ -51,7 +51,7 @@ fn suspects_are_found_within_a_budget() {
     place.finished_run("r", CHECKPOINTS);
     place
         .watch("state")
-        .with(&["--until-finished", "--budget", "6"])
+        .with(&["--until-finished", "--budget", "15"])
         .run()
         .expect(0);
     let results = Results::new(&place.at("state"), "r");
@@ -64,7 +64,8 @@ fn suspects_are_found_within_a_budget() {
         shares[0] == 1.0 && shares.iter().all(|share| *share <= 1.0),
         "{shares:?}"
     );
-    // Whatever this machine's prices are, six sweeps a checkpoint are enough for more than the first one.
+    // Whatever this machine's prices are, fifteen sweeps a checkpoint are enough for more than the first one, even where
+    // something else made that one dear.
     assert!((2..=CHECKPOINTS).contains(&summaries.len()), "{shares:?}");
     assert_found(&place.data, &results.last_suspects());
 }

@@ -107,6 +107,9 @@ fn united<T: Task>(labels: &Labels, args: &UniteArgs, run: &str) -> Result<RunSt
                 "it is not of shard {index} of {count} of these data and settings; give all shards, in their order, and the options that they were given"
             )));
         }
+        if state.summaries.is_empty() {
+            return Err(unusable("no checkpoint is scanned yet".to_string()));
+        }
         let first = shards.first().map(|(first, _, _)| &first.evidence);
         if first.is_some_and(|first| !alike(first, &state.evidence)) {
             return Err(unusable(
