@@ -107,7 +107,7 @@ impl Scan {
     /// Fuses the loss before the step into estimates of the loss after it, where `labels` has a trusted set
     /// to calibrate them on and the probe shows that the model is as good as its forks.
     ///
-    /// [`scan`] has done so for its own labels; a scan without a trusted set can be fused later for labels
+    /// [`scan`](crate::scan()) has done so for its own labels; a scan without a trusted set can be fused later for labels
     /// with one, once.
     ///
     /// # Errors
