@@ -3,7 +3,8 @@
 #
 #   processes.sh COUNT DIRECTORY mirrorwatch watch --data=/data --model=mlp --root=/runs
 #
-# They end together: with the training where `--until-finished` is among the options, or with this script.
+# They end together: with the training where `--until-finished` is among the options, with this script, or with one of them
+# that cannot go on.
 set -euo pipefail
 if [ $# -lt 3 ]; then
   echo "usage: processes.sh COUNT DIRECTORY COMMAND…" >&2
@@ -21,7 +22,19 @@ for ((index = 0; index < count; index++)); do
   shards+=($!)
 done
 status=0
-for shard in "${shards[@]}"; do
-  wait "$shard" || status=$?
+for ((left = count; left > 0; left--)); do
+  ended=0
+  wait -n || ended=$?
+  # One that could not start, or was killed: the others would wait for it.
+  if [ "$ended" -gt 1 ]; then
+    echo "a shard ended with $ended; see $directory/shard-*.log" >&2
+    kill "${shards[@]}" 2>/dev/null || true
+    wait
+    exit "$ended"
+  fi
+  # 1: it has come to the end, and not every checkpoint could be scanned.
+  if [ "$ended" -eq 1 ]; then
+    status=1
+  fi
 done
 exit "$status"

@@ -74,6 +74,22 @@ fn run_script(
     run(command, place.path())
 }
 
+#[test]
+fn shards_end_together_where_one_of_them_cannot_start() {
+    let place = Place::new();
+    place.finished_run("r", 1);
+    // The second one's port is taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = (taken.local_addr().unwrap().port() - 1).to_string();
+    let shared = place.at("plain").display().to_string();
+    let finished = run_script(&place, "processes.sh", &["2", &shared], &[("PORT", port)]).expect(2);
+    assert!(
+        finished.stderr.contains("a shard ended with 2"),
+        "{}",
+        finished.story()
+    );
+}
+
 /// Suspects in the last lists of these states.
 fn suspects(place: &Place, states: &[String]) -> usize {
     let of = |state: &String| Results::new(&place.at(state), "r").last_suspects().len();
@@ -91,8 +107,8 @@ fn shards_start_as_plain_processes_and_as_an_array_job() {
         .expect(0);
     let wanted = suspects(&place, &["reference".to_string()]);
     assert!(wanted > 0);
-    // Three ports in a row that are most likely free.
-    let port = (20_000 + std::process::id() % 20_000 * 2).to_string();
+    // Three ports in a row that are most likely free: not among those that systems hand out by themselves.
+    let port = (12_000 + std::process::id() % 20_000).to_string();
 
     let shared = place.at("plain").display().to_string();
     let variables = [("PORT", port.clone())];

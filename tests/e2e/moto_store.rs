@@ -36,7 +36,7 @@ fn store(place: &Place) -> (Running, Vec<(String, String)>) {
 #[test]
 fn shards_on_machines_of_their_own_find_what_a_single_sidecar_does() {
     let place = Place::new();
-    place.finished_run("r", 3);
+    place.finished_run("r", 2);
     place
         .watch("reference")
         .with(&["--until-finished"])

@@ -304,23 +304,57 @@ fn directory(path: &FilePath) -> Result<Box<dyn ObjectStore>, String> {
 
 #[cfg(feature = "cloud")]
 fn bucket(place: &str) -> Result<(Box<dyn ObjectStore>, Path), String> {
+    use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+    use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+    use object_store::{BackoffConfig, RetryConfig};
+    use std::time::Duration;
+
     // The only provider in the build, unless the application has chosen its own.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let url = url::Url::parse(place).map_err(|error| error.to_string())?;
-    if !["s3", "s3a", "gs"].contains(&url.scheme()) {
-        return Err(format!(
-            "{:?} is no kind of store that is known",
-            url.scheme()
-        ));
-    }
+    // Whoever asks tries again by itself, and says what is wrong before that.
+    let retry = RetryConfig {
+        backoff: BackoffConfig {
+            max_backoff: Duration::from_secs(2),
+            ..BackoffConfig::default()
+        },
+        max_retries: 5,
+        retry_timeout: Duration::from_secs(30),
+    };
+    let files: Box<dyn ObjectStore> = match url.scheme() {
+        "s3" | "s3a" => {
+            let mut builder = AmazonS3Builder::new().with_url(place).with_retry(retry);
+            for (key, value) in environment::<AmazonS3ConfigKey>("aws_") {
+                builder = builder.with_config(key, value);
+            }
+            Box::new(builder.build().map_err(|error| error.to_string())?)
+        }
+        "gs" => {
+            let mut builder = GoogleCloudStorageBuilder::new()
+                .with_url(place)
+                .with_retry(retry);
+            for (key, value) in environment::<GoogleConfigKey>("google_") {
+                builder = builder.with_config(key, value);
+            }
+            Box::new(builder.build().map_err(|error| error.to_string())?)
+        }
+        other => return Err(format!("{other:?} is no kind of store that is known")),
+    };
+    let prefix = Path::from_url_path(url.path()).map_err(|error| error.to_string())?;
+    Ok((files, prefix))
+}
+
+/// The variables of the environment that begin so and mean something.
+#[cfg(feature = "cloud")]
+fn environment<K: std::str::FromStr>(begin: &str) -> Vec<(K, String)> {
     let mut options = Vec::new();
     for (name, value) in std::env::vars() {
         let name = name.to_ascii_lowercase();
-        if name.starts_with("aws_") || name.starts_with("google_") {
-            options.push((name, value));
+        if let (true, Ok(key)) = (name.starts_with(begin), name.parse()) {
+            options.push((key, value));
         }
     }
-    object_store::parse_url_opts(&url, options).map_err(|error| error.to_string())
+    options
 }
 
 #[cfg(not(feature = "cloud"))]

@@ -14,6 +14,9 @@ const GIVEN_UP: &[u8] = b"given up: ";
 /// The first look after the parts of others, and the longest wait between two.
 const WAITS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
 
+/// Looks in a row that may fail. In a bucket, each has been tried several times before.
+const FAILURES: u32 = 10;
+
 /// Called while waiting, with the shards that are waited for; `false` ends the wait.
 pub(crate) type Patience<'a> = &'a (dyn Fn(&[u32]) -> bool + Sync);
 
@@ -111,11 +114,21 @@ impl Table<'_> {
 
     /// Looks again and again, until there is something or the patience is at an end.
     fn wait_for<R>(&self, look: impl Fn() -> Result<Look<R>, ShardsError>) -> Result<R, Stop> {
-        let (mut wait, mut said) = (WAITS[0], Instant::now());
+        let (mut wait, mut said, mut failures) = (WAITS[0], Instant::now(), 0);
         loop {
-            let missing = match look().map_err(|error| Stop::Broken(error.to_string()))? {
-                Look::There(found) => return Ok(found),
-                Look::Missing(missing) => missing,
+            let missing = match look() {
+                Ok(Look::There(found)) => return Ok(found),
+                Ok(Look::Missing(missing)) => {
+                    failures = 0;
+                    missing
+                }
+                // A store may be away for a while; a scan is worth waiting for it.
+                Err(error) if failures < FAILURES => {
+                    tracing::warn!("{error}; trying again");
+                    failures += 1;
+                    Vec::new()
+                }
+                Err(error) => return Err(Stop::Broken(error.to_string())),
             };
             if !(self.patience)(&missing) {
                 return Err(Stop::Impatient(format!(

@@ -36,6 +36,8 @@ fn fetch(store: &Store) -> Result<String, String> {
     fs::create_dir_all(&bin).map_err(told)?;
     pip_install(&library, &PACKAGES)?;
     let program = bin.join("moto_server");
+    // An earlier one may be a link, which would be written through.
+    let _ = fs::remove_file(&program);
     fs::write(&program, PROGRAM).map_err(told)?;
     super::executable(&program).map_err(told)?;
     Ok(PACKAGES.join(", "))
