@@ -34,7 +34,7 @@ const FINISHED_LIMIT: usize = 64;
 const HIGHEST_SEQUENCE: u64 = 1_000_000;
 
 /// Reasons for skipping that decide what a restart may take for granted.
-const REPEATED: &str = "repeated";
+pub(crate) const REPEATED: &str = "repeated";
 const SUPERSEDED: &str = "superseded";
 
 /// Turns listings into jobs.

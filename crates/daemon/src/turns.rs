@@ -282,6 +282,8 @@ impl Turns {
     pub fn done(&self, turn: &Turn) {
         let mut state = self.lock();
         state.bookmark.done = turn.number;
+        // Whatever was wrong is over; should it come again, it is news.
+        state.said.clear();
         if let Err(error) = self.write(&state.bookmark) {
             tracing::warn!("{error}; after a restart this turn would be gone through again");
         }

@@ -8,7 +8,7 @@ use mirrorwatch_shards::Turn;
 
 use super::Worker;
 use crate::account::Account;
-use crate::intake::entry;
+use crate::intake::{REPEATED, entry};
 use crate::runs::lock;
 use crate::store::Outcome;
 use crate::summary::OwnShare;
@@ -80,7 +80,10 @@ impl<T: Task> Worker<T> {
             (key.epoch, key.step, key.sha256.as_str())
                 == (turn.epoch, turn.step, turn.sha256.as_str())
         };
-        let entry = state.ledger.iter().rev().find(|entry| this(&entry.key))?;
+        // One that was published twice has its key as well, and says nothing of the first.
+        let twice = Outcome::Skipped(REPEATED.to_string());
+        let mut ledger = state.ledger.iter().rev();
+        let entry = ledger.find(|entry| this(&entry.key) && entry.outcome != twice)?;
         // With results that could not be written, the evidence is settled all the same.
         Some(match &entry.outcome {
             Outcome::Scanned => true,
