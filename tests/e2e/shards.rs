@@ -104,8 +104,7 @@ fn assert_whole(place: &Place, count: usize, more: &[&[&str]]) {
 fn three_shards_find_what_a_single_sidecar_does_to_the_last_suspect() {
     let place = Place::new();
     place.finished_run("r", CHECKPOINTS);
-    let reference = place.watch("reference").with(&["--until-finished"]).run();
-    reference.expect(0);
+    place.reference(&[]);
     assert_found(
         &place.data,
         &Results::new(&place.at("reference"), "r").last_suspects(),
@@ -132,14 +131,31 @@ fn with_a_null_per_class_and_the_held_out_null_it_is_the_same() {
             place.data.trust_nobody();
         }
         place.finished_run("r", 3);
-        let reference = place
-            .watch("reference")
-            .with(&["--until-finished"])
-            .with(options);
-        reference.run().expect(0);
+        place.reference(options);
         let start = |index| shard(&place, index, 2, &[&["--until-finished"], options]).start();
         finished((0..2).map(start).collect());
         assert_whole(&place, 2, &[options]);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_published_again_while_it_waits_is_scanned() {
+    let place = Place::new();
+    let mut trainer = place.trainer("r");
+    let mut second = shard(&place, 1, 2, &[]).start();
+    trainer.epoch();
+    second.wait_for("the checkpoint to be taken", |scrape| {
+        scrape.value("mirrorwatch_queue_checkpoints") == Some(1.0)
+    });
+    trainer.publish_again();
+    let repeated = "mirrorwatch_checkpoints_skipped_total{reason=\"repeated\"}";
+    second.wait_for("the second publication to be seen", |scrape| {
+        scrape.value(repeated) == Some(1.0)
+    });
+    // Now it is announced.
+    let mut first = shard(&place, 0, 2, &[]).start();
+    for shard in [&mut first, &mut second] {
+        shard.wait_for_scans(1);
     }
 }
 
@@ -148,8 +164,7 @@ fn with_a_null_per_class_and_the_held_out_null_it_is_the_same() {
 fn killed(unsteady: usize, times: u64) {
     let place = Place::new();
     place.finished_run("r", CHECKPOINTS);
-    let reference = place.watch("reference").with(&["--until-finished"]);
-    reference.run().expect(0);
+    place.reference(&[]);
 
     let steady = shard(&place, 1 - unsteady, 2, &[&["--until-finished"]]).start();
     for round in 0..times {
@@ -313,11 +328,7 @@ fn unite_takes_only_what_belongs_together() {
 fn checkpoints_come_by_way_of_a_store() {
     let place = Place::new();
     place.finished_run("r", 2);
-    place
-        .watch("reference")
-        .with(&["--until-finished"])
-        .run()
-        .expect(0);
+    place.reference(&[]);
     let store = place.at("store");
     ship(&place, store.to_str().unwrap(), &[]).expect(0);
     // Another machine, which has nothing of it.

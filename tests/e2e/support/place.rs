@@ -55,6 +55,16 @@ impl Place {
         trainer.finish();
     }
 
+    /// What a single sidecar with these options makes of the finished runs, in the state `reference`.
+    #[track_caller]
+    pub fn reference(&self, options: &[&str]) {
+        let mut watch = self.watch("reference").with(&["--until-finished"]);
+        if !options.is_empty() {
+            watch = watch.with(options);
+        }
+        watch.run().expect(0);
+    }
+
     /// A sidecar for this place's root, not started yet, with its own directory for evidence.
     pub fn watch(&self, state: &str) -> Watch<'_> {
         Watch::new(self, &self.at(state))
