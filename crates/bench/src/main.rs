@@ -65,6 +65,9 @@ enum Command {
     /// Take one scan of made-up scores in, and tell what it took: a step of the part `memory` of `speed`
     #[command(hide = true)]
     Update(speed::Update),
+    /// Scan samples that are on disk, and tell what it took: a step of the same part
+    #[command(hide = true)]
+    Read(speed::Read),
     /// Turn scikit-learn's digits.csv.gz into the IDX files of the data set `tabular`
     #[command(hide = true)]
     Digits {
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Command::Leaks(options) => leaks::run(&options),
         Command::Speed(options) => speed::run(&options),
         Command::Update(options) => speed::update(&options),
+        Command::Read(options) => speed::read(&options),
         Command::Digits { csv, directory } => digits::convert(&csv, &directory),
     };
     match result {

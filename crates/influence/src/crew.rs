@@ -16,12 +16,17 @@ use crate::error::InfluenceError;
 /// How many workers sweep on `device`: one for each thread where the calling thread computes, and a single one where
 /// a device has threads or queues of its own (libtorch, GPUs).
 pub(crate) fn workers_on(device: &Device) -> usize {
-    // Burn has no question for it; its constructors exist in builds with the backend only.
-    let name = format!("{device:?}");
-    match name.contains("Flex") || name.contains("NdArray") {
+    match computes_in_callers(device) {
         true => rayon::current_num_threads(),
         false => 1,
     }
+}
+
+/// Whether `device` computes where it is called, on the threads of rayon's pool.
+pub(crate) fn computes_in_callers(device: &Device) -> bool {
+    // Burn has no question for it; its constructors exist in builds with the backend only.
+    let name = format!("{device:?}");
+    name.contains("Flex") || name.contains("NdArray")
 }
 
 enum Told<R> {

@@ -10,15 +10,9 @@ use mirrorwatch_stats::shards::{Exchange, Neighbours, ShardError, merged};
 /// training labels are wrong, a clean probe sample is so compared with wrong ones, too, on which forks agree more: that
 /// errs on the safe side.
 pub(crate) struct ForkMean {
-    forks: Vec<Fork>,
+    /// Of each fork the probe samples that it did not learn from, and their scores.
+    forks: Vec<Vec<(usize, f32)>>,
     probe: usize,
-}
-
-/// Scores by one fork.
-struct Fork {
-    train: Vec<f32>,
-    /// Probe samples that it did not learn from, and their scores.
-    held_out: Vec<(usize, f32)>,
 }
 
 impl ForkMean {
@@ -30,36 +24,33 @@ impl ForkMean {
         }
     }
 
-    /// Takes in one fork: its scores of all training samples, and of the probe samples `held_out`.
-    pub fn add(&mut self, train: Vec<f32>, held_out: &[usize], probe: Vec<f32>) {
-        self.forks.push(Fork {
-            train,
-            held_out: held_out.iter().copied().zip(probe).collect(),
-        });
+    /// Takes in one fork's scores of the probe samples `held_out`.
+    pub fn add(&mut self, held_out: &[usize], probe: Vec<f32>) {
+        self.forks
+            .push(held_out.iter().copied().zip(probe).collect());
     }
 
-    /// All scores together.
+    /// All scores together. `read` has those of all training samples, fork by fork in the same order.
     ///
     /// # Errors
     ///
     /// Scores that are no numbers, and parts that cannot be exchanged.
-    pub fn finish(self, exchange: &dyn Exchange) -> Result<Means, ShardError> {
+    pub fn finish(self, read: Vec<Vec<f32>>, exchange: &dyn Exchange) -> Result<Means, ShardError> {
         let count = self.forks.len().max(1) as f32;
-        let samples = self.forks.first().map_or(0, |fork| fork.train.len());
-        let mut train = vec![0.0; samples];
-        for fork in &self.forks {
-            for (mean, score) in train.iter_mut().zip(&fork.train) {
+        let mut train = vec![0.0; read.first().map_or(0, Vec::len)];
+        for scores in &read {
+            for (mean, score) in train.iter_mut().zip(scores) {
                 *mean += score / count;
             }
         }
         let mut probe = vec![0.0; self.probe];
         let mut probe_mean = vec![0.0; self.probe];
-        for fork in &self.forks {
-            let scores: Vec<f32> = fork.held_out.iter().map(|(_, score)| *score).collect();
-            let own = Neighbours::of(&scores, &fork.train, &train)?;
+        for (held_out, read) in self.forks.iter().zip(&read) {
+            let scores: Vec<f32> = held_out.iter().map(|(_, score)| *score).collect();
+            let own = Neighbours::of(&scores, read, &train)?;
             let none = Neighbours::of(&scores, &[], &[])?;
             let alike = merged(exchange, "samples most like the probe's", none, own)?;
-            for (position, &(sample, score)) in fork.held_out.iter().enumerate() {
+            for (position, &(sample, score)) in held_out.iter().enumerate() {
                 probe[sample] = score;
                 probe_mean[sample] = match alike.nearest(position) {
                     // The alike one's mean, but for what this fork itself says of the two.
@@ -97,8 +88,10 @@ mod tests {
     #[test]
     fn one_fork_keeps_its_scores() {
         let mut mean = ForkMean::new(2);
-        mean.add(vec![0.0, 1.0, 2.0, 50.0], &[1, 0], vec![4.0, -1.0]);
-        let found = mean.finish(&Alone).unwrap();
+        mean.add(&[1, 0], vec![4.0, -1.0]);
+        let found = mean
+            .finish(vec![vec![0.0, 1.0, 2.0, 50.0]], &Alone)
+            .unwrap();
         assert_eq!(found.train, [0.0, 1.0, 2.0, 50.0]);
         assert_eq!(found.probe_mean, [-1.0, 4.0]);
         assert_eq!(found.probe, found.probe_mean);
@@ -108,9 +101,10 @@ mod tests {
     fn a_held_out_sample_is_told_by_the_training_sample_most_like_it() {
         let mut mean = ForkMean::new(3);
         // What the first fork finds bad the second does not, and the other way round.
-        mean.add(vec![0.0, 10.0, 0.5, 2.0], &[0, 2], vec![9.0, 100.0]);
-        mean.add(vec![0.0, 0.0, 8.0, 2.0], &[1], vec![7.0]);
-        let found = mean.finish(&Alone).unwrap();
+        mean.add(&[0, 2], vec![9.0, 100.0]);
+        mean.add(&[1], vec![7.0]);
+        let read = vec![vec![0.0, 10.0, 0.5, 2.0], vec![0.0, 0.0, 8.0, 2.0]];
+        let found = mean.finish(read, &Alone).unwrap();
         assert_eq!(found.train, [0.0, 5.0, 4.25, 2.0]);
         assert_eq!(found.probe, [9.0, 7.0, 100.0]);
         let probe = found.probe_mean;
@@ -122,10 +116,12 @@ mod tests {
 
     #[test]
     fn no_fork_and_no_sample_are_no_trouble() {
-        assert_eq!(ForkMean::new(0).finish(&Alone).unwrap(), Means::default());
+        let none = ForkMean::new(0).finish(Vec::new(), &Alone).unwrap();
+        assert_eq!(none, Means::default());
         let mut mean = ForkMean::new(1);
-        mean.add(Vec::new(), &[0], vec![3.0]);
-        assert_eq!(mean.finish(&Alone).unwrap().probe_mean, [3.0]);
+        mean.add(&[0], vec![3.0]);
+        let found = mean.finish(vec![Vec::new()], &Alone).unwrap();
+        assert_eq!(found.probe_mean, [3.0]);
     }
 
     proptest! {
@@ -139,9 +135,9 @@ mod tests {
             let (first, second): (Vec<f32>, Vec<f32>) = rows.into_iter().unzip();
             let mut mean = ForkMean::new(2 * n);
             let (before, after): (Vec<usize>, Vec<usize>) = ((0..n).collect(), (n..2 * n).collect());
-            mean.add(first.clone(), &before, first.clone());
-            mean.add(second.clone(), &after, second.clone());
-            let found = mean.finish(&Alone).unwrap();
+            mean.add(&before, first.clone());
+            mean.add(&after, second.clone());
+            let found = mean.finish(vec![first.clone(), second.clone()], &Alone).unwrap();
             let probe = found.probe_mean;
             for (i, &score) in found.train.iter().enumerate() {
                 // Equal readings may be told by each other's means; draws have none.
@@ -158,9 +154,9 @@ mod tests {
         ) {
             let (first, second): (Vec<f32>, Vec<f32>) = train.into_iter().unzip();
             let mut mean = ForkMean::new(2);
-            mean.add(first, &[0, 1], vec![a, b]);
-            mean.add(second, &[], vec![]);
-            let probe = mean.finish(&Alone).unwrap().probe_mean;
+            mean.add(&[0, 1], vec![a, b]);
+            mean.add(&[], vec![]);
+            let probe = mean.finish(vec![first, second], &Alone).unwrap().probe_mean;
             prop_assert!((a <= b) == (probe[0] <= probe[1]));
         }
     }

@@ -22,6 +22,7 @@ mod flat;
 mod folds;
 mod fork_mean;
 mod fusion;
+mod kept;
 mod knowledge;
 mod layers;
 pub mod leaks;

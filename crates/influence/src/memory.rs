@@ -30,7 +30,7 @@ use crate::error::InfluenceError;
 /// // To be continued, after a restart maybe.
 /// let mut memory = Memory::from_bytes(&memory.to_bytes())?;
 /// let second = scan_next(&task, &model, &labels, &config, &mut memory, &|_| (), &cancel)?;
-/// assert!(second.estimates[0].choices[0].starts_with("20 steps from the "));
+/// assert!(second.estimates[0].choices[0].starts_with("10 steps from the last"));
 /// # Ok::<(), InfluenceError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -6,6 +6,7 @@ use mirrorwatch_stats::shards::{Alone, Exchange, Tally, merged};
 
 use crate::error::InfluenceError;
 use crate::fusion::{self, Before};
+use crate::kept::Kept;
 use crate::knowledge::Knowledge;
 use crate::scan::{Scan, gather, scatter};
 use crate::sums::Sums;
@@ -38,13 +39,12 @@ use crate::task::Labels;
 /// ```
 pub struct Readings {
     pub(crate) sums: Vec<Sums>,
-    pub(crate) base: Outputs,
+    /// What is kept of the samples that have a label.
+    pub(crate) kept: Kept,
+    pub(crate) knowledge: Knowledge,
     pub(crate) base_sweep_seconds: f64,
     pub(crate) probe_base: Outputs,
     pub(crate) probe_seconds: f64,
-    pub(crate) untaught: Vec<f32>,
-    /// The labels of the samples that have one.
-    pub(crate) given: Vec<usize>,
     pub(crate) start: Instant,
 }
 
@@ -76,17 +76,17 @@ impl Readings {
         let own = Tally::of_counts([(0, labels.trusted.len() as u64)]);
         let trusted = merged(exchange, "number of trusted samples", Tally::default(), own)?;
         let mut estimates = Vec::new();
-        for sum in self.sums {
-            let mut estimate = sum.finish(&self.given, &labels.probe, exchange)?;
+        for (sum, told) in self.sums.into_iter().zip(self.kept.estimators) {
+            let mut estimate = sum.finish(told, &labels.probe, labels.classes, exchange)?;
             let lowest = estimate.train.iter().copied().fold(f32::INFINITY, f32::min);
             estimate.train = scatter(estimate.train, labels, lowest);
             estimate.suggested = scatter(estimate.suggested, labels, 0);
             estimates.push(estimate);
         }
-        let knowledge = Knowledge::of(&self.probe_base, labels, &self.untaught);
+        let knowledge = self.knowledge;
         let mut scan = Scan {
-            train_margins: scatter(knowledge.margins(&self.base, &self.given), labels, 0.0),
-            train_losses: scatter(self.base.losses, labels, 0.0),
+            train_margins: scatter(self.kept.margins, labels, 0.0),
+            train_losses: scatter(self.kept.losses, labels, 0.0),
             probe_loss: self.probe_base.mean_loss(),
             probe_accuracy: knowledge.accuracy,
             chance: knowledge.chance,

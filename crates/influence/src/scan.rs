@@ -6,17 +6,18 @@ use std::time::Instant;
 use burn::tensor::Device;
 use mirrorwatch_stats::shards::Alone;
 
-use crate::direction::Forks;
 use crate::error::InfluenceError;
 use crate::estimator::Estimator;
 use crate::folds::Folds;
+use crate::kept::{Reader, read_training};
+use crate::knowledge::Knowledge;
 use crate::memory::Memory;
 use crate::readings::Readings;
 use crate::score::View;
 use crate::sums::Sums;
-use crate::sweep::{Outputs, SweepOptions, Swept, sweep, sweep_together};
+use crate::sweep::{Outputs, SweepOptions, sweep};
 use crate::task::{Labels, Set, Task};
-use crate::teach::teach;
+use crate::teach::{Taught, teach};
 
 /// What to compute and how.
 ///
@@ -311,8 +312,6 @@ pub fn read_next<T: Task>(
         progress: &|_| (),
         ..forward
     };
-    let everything = labels.labelled();
-    let given = gather(&labels.train, &everything);
     let whole_probe: Vec<usize> = (0..labels.probe.len()).collect();
     let sweep_probe =
         |model: &T::Model| sweep(task, model, Set::Probe, &whole_probe, &labels.probe, &quiet);
@@ -345,60 +344,35 @@ pub fn read_next<T: Task>(
     }
     let probe_seconds = start.elapsed().as_secs_f64();
 
-    // The checkpoint's own model and every fork that reads all samples, in one pass over the data.
-    let mut models = vec![model.clone()];
-    for (taught, _) in &read {
-        if let Forks::One(model) = &taught.step.forks {
-            models.push(model.clone());
-        }
-    }
-    let swept = sweep_together(
-        task,
-        models,
-        Set::Training,
-        &everything,
-        &labels.train,
-        &forward,
-    )?;
-    let mut swept = swept.into_iter();
-    let Swept {
-        outputs: base,
-        seconds: base_sweep_seconds,
-    } = swept.next().ok_or(InfluenceError::Cancelled)?;
+    let knowledge = Knowledge::of(&probe_base, labels, &untaught);
     let mut sums = Vec::new();
     for estimator in &config.estimators {
-        sums.push(Sums::new(estimator, labels, everything.len())?);
+        sums.push(Sums::new(estimator, labels)?);
     }
-    for (taught, held_out_after) in read {
-        let forks = &taught.step.forks;
-        let after = match forks {
-            Forks::One(_) => swept.next().map(|swept| swept.outputs),
-            Forks::PerClass(_) => None,
-        };
-        let after = match after {
-            Some(after) => after,
-            None => forks.sweep(task, Set::Training, &everything, &labels.train, &forward)?,
-        };
+    let taught: Vec<&Taught<T::Model>> = read.iter().map(|(taught, _)| taught).collect();
+    let reader = Reader::of(&knowledge, &sums, &taught);
+    let (kept, centres, base_sweep_seconds) =
+        read_training(task, model, labels, &reader, &taught, &forward)?;
+    for (place, (taught, held_out_after)) in read.iter().enumerate() {
         let held_out = folds.held_out(taught.fold);
         let held_out_before = select(&probe_base, held_out);
         let held_out_labels = gather(&labels.probe, held_out);
-        let train = forks.view(&base, &after, &given);
-        let probe = View::centred_as(&train, &held_out_before, &held_out_after, &held_out_labels);
+        let probe = View::uncentred(&held_out_before, held_out_after, &held_out_labels);
+        let probe = probe.with_centres(centres.get(place));
         for sum in &mut sums {
             if sum.estimator.direction == taught.direction {
-                sum.add(&train, &probe, held_out, &untaught, &taught.step.choice);
+                sum.add(&probe, held_out, &untaught, &taught.step.choice);
             }
         }
     }
     *memory = remembered;
     Ok(Readings {
         sums,
-        base,
+        kept,
+        knowledge,
         base_sweep_seconds,
         probe_base,
         probe_seconds,
-        untaught,
-        given,
         start,
     })
 }

@@ -6,19 +6,18 @@ use mirrorwatch_stats::shards::Exchange;
 use crate::error::InfluenceError;
 use crate::estimator::Estimator;
 use crate::fork_mean::ForkMean;
+use crate::kept::Told;
 use crate::scan::Estimate;
 use crate::score::{self, Score, View};
-use crate::sweep::arg_max;
 use crate::task::Labels;
 
 /// Scores of one estimator summed over forks.
 pub(crate) struct Sums {
     /// Which estimator.
     pub estimator: Estimator,
-    score: &'static dyn Score,
+    /// Its score.
+    pub score: &'static dyn Score,
     scores: ForkMean,
-    /// Support for each class of each training sample, K per sample.
-    support: Vec<f32>,
     /// Probe samples that the forks which did not learn from them classify right; without classes, whose loss is
     /// below that of an untaught model.
     right: f64,
@@ -28,41 +27,28 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// Nothing yet, for as many training samples as are judged.
+    /// Nothing yet.
     ///
     /// # Errors
     ///
     /// A score that does not exist.
-    pub fn new(
-        estimator: &Estimator,
-        labels: &Labels,
-        judged: usize,
-    ) -> Result<Self, InfluenceError> {
+    pub fn new(estimator: &Estimator, labels: &Labels) -> Result<Self, InfluenceError> {
         Ok(Self {
             estimator: estimator.clone(),
             score: score::by_name(&estimator.score)?,
             scores: ForkMean::new(labels.probe.len()),
-            support: vec![0.0; judged * labels.classes],
             right: 0.0,
             told: vec![0.0; labels.probe.len() * labels.classes],
             choices: Vec::new(),
         })
     }
 
-    /// Takes in what a fork says of the training samples, and of the probe samples `held_out` that it did not learn
-    /// from.
+    /// Takes in what a fork says of the probe samples `held_out` that it did not learn from. Forks come in the order of
+    /// [`Told::forks`].
     ///
     /// `untaught` has the losses of all probe samples by a model that knows nothing, where there are no classes.
-    pub fn add(
-        &mut self,
-        train: &View<'_>,
-        probe: &View<'_>,
-        held_out: &[usize],
-        untaught: &[f32],
-        choice: &str,
-    ) {
-        self.scores
-            .add(self.score.score(train), held_out, self.score.score(probe));
+    pub fn add(&mut self, probe: &View<'_>, held_out: &[usize], untaught: &[f32], choice: &str) {
+        self.scores.add(held_out, self.score.score(probe));
         self.choices.push(choice.to_string());
         let told_nothing = probe.told_nothing();
         if told_nothing.classes == 0 {
@@ -76,33 +62,24 @@ impl Sums {
             self.told[index * classes..(index + 1) * classes]
                 .copy_from_slice(told_nothing.row(position));
         }
-        self.score.support(train, &mut self.support);
     }
 
-    /// The estimate by all forks so far. `given` has the labels of the judged training samples, `probe` those of the
-    /// probe.
+    /// The estimate by all forks so far. `told` has what they say of the judged training samples, `probe` the labels of
+    /// the probe, of so many classes.
     ///
     /// # Errors
     ///
     /// A probe that cannot be judged.
     pub fn finish(
-        mut self,
-        given: &[usize],
+        self,
+        told: Told,
         probe: &[usize],
+        classes: usize,
         exchange: &dyn Exchange,
     ) -> Result<Estimate, InfluenceError> {
-        let classes = self.support.len() / given.len().max(1);
-        let mut suggested = Vec::with_capacity(given.len());
-        if classes == 0 {
-            suggested.resize(given.len(), 0);
-        }
-        for (row, &label) in self.support.chunks_mut(classes.max(1)).zip(given) {
-            row[label] = f32::NEG_INFINITY;
-            suggested.push(arg_max(row) as u32);
-        }
         let probe_noise = confident::wrong_labels(&self.told, probe, classes)
             .map_err(|error| InfluenceError::Outputs(format!("cannot judge the probe: {error}")))?;
-        let scores = self.scores.finish(exchange)?;
+        let scores = self.scores.finish(told.forks, exchange)?;
         Ok(Estimate {
             estimator: self.estimator,
             held_out_null: self.score.held_out_null(),
@@ -110,7 +87,7 @@ impl Sums {
             train: scores.train,
             probe: scores.probe,
             probe_mean: scores.probe_mean,
-            suggested,
+            suggested: told.suggested,
             probe_noise,
             choices: self.choices,
         })

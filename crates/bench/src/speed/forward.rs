@@ -1,6 +1,7 @@
 //! (b) Forward sweeps and training steps, against PyTorch's.
 
 use std::cell::RefCell;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use burn::data::dataset::Dataset;
@@ -10,7 +11,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use mirrorwatch_daemon::backend;
-use mirrorwatch_influence::model as weights;
+use mirrorwatch_influence::{Set, SweepOptions, model as weights, sweep};
 use serde_json::json;
 
 use super::data::{Amount, Planted, Rows};
@@ -112,6 +113,10 @@ fn measure(
             format!("forward sweep on {backend}"),
             || inputs.sweep(model).map(|(seconds, _)| seconds),
         ));
+        sweeps.push(Contender::new(
+            format!("a scan's own sweep on {backend}"),
+            || scans_sweep(&task, model, device),
+        ));
         let training = Inputs::of(&task.training, kind, &(*device).clone().autodiff());
         steps.push(Contender::new(
             format!("{STEPS} training steps on {backend}"),
@@ -130,8 +135,9 @@ fn measure(
     }));
     for contenders in [&mut sweeps, &mut steps] {
         let rounds = take_turns(suite.rounds, contenders)?;
-        for of in 0..models.len() {
-            found.add(Row::ratio(&rounds, of, models.len(), name));
+        let theirs = rounds.names.len() - 1;
+        for ours in 0..theirs {
+            found.add(Row::ratio(&rounds, ours, theirs, name));
         }
     }
     Ok(())
@@ -161,6 +167,24 @@ fn same_logits(
         }
     }
     Ok(())
+}
+
+/// The sweep that scans are made of: samples are read from the dataset and put together, as many batches at a time as
+/// the device has workers, and losses are taken as well. Its seconds.
+fn scans_sweep(task: &Planted, model: &Net, device: &Device) -> Result<f64, String> {
+    let rows = &task.training;
+    let all: Vec<usize> = (0..rows.len()).collect();
+    let never = AtomicBool::new(false);
+    let options = SweepOptions {
+        device,
+        batch_size: SWEEP_BATCH,
+        progress: &|_| (),
+        cancel: &never,
+    };
+    let start = Instant::now();
+    let outputs = sweep(task, model, Set::Training, &all, &rows.labels, &options);
+    std::hint::black_box(outputs.map_err(|error| error.to_string())?);
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// Samples on a device, as PyTorch has them: in one tensor.

@@ -94,9 +94,15 @@ const SCANS: [(&str, Method); 2] = [
     }),
 ];
 /// Those that take as long as a scan, or a few times that.
-const SHORT: [(&str, Method); 1] = [("TracIn, last layer, exact", |ours| {
-    ours.tracin(Layers::Last)
-})];
+const SHORT: [(&str, Method); 2] = [
+    ("TracIn, last layer, exact", |ours| {
+        ours.tracin(Layers::Last)
+    }),
+    (
+        "TracIn by finite differences, our estimator gradient:delta",
+        |ours| ours.differences(),
+    ),
+];
 /// And those that take minutes.
 const LONG: [(&str, Method); 6] = [
     ("TracIn, all layers, exact", |ours| ours.tracin(Layers::All)),

@@ -27,7 +27,7 @@ use std::time::Instant;
 use clap::Args;
 use mirrorwatch_checkpoint::write_atomic;
 
-pub use memory::{Update, update};
+pub use memory::{Read, Update, read, update};
 use pytorch::PyTorch;
 use report::{FORMAT, Report, Row, Section};
 pub use sidecar::run as sidecar;

@@ -84,16 +84,19 @@ impl<T: Task> Direction<T> for Finetune {
 }
 
 /// What a checkpoint's fork keeps of the change that the one before was given, before it learns on: what older
-/// checkpoints were taught is forgotten, and in time no fork is deeper than `FOLLOWED / (1 - KEPT)` steps.
+/// checkpoints were taught is forgotten, and in time no fork is deeper than `CONTINUED / (1 - KEPT)` steps.
 ///
 /// Where the model has moved so far since that the change does it no good any more, as in the first epochs of a
-/// convolutional model, a fork starts from the model itself. Chosen with the next on runs of ten epochs (BANKING77,
-/// frozen CIFAR-10 features, a Fashion-MNIST CNN; 5 to 40 % noise) among shares of .8, .9 and .95, 5 to 30 steps and
-/// rates that stay or fall: see ARCHITECTURE.md for what it costs and gains against full depth at every checkpoint.
-const KEPT: f32 = 0.9;
+/// convolutional model, a fork starts from the model itself. Chosen with the next two on BANKING77, frozen CIFAR-10
+/// features and a Fashion-MNIST CNN, 5 to 40 % noise, ten and thirty epochs: among shares of .8, .9 and .95, 5 to 30
+/// steps and rates that stay or fall. See ARCHITECTURE.md for what it costs and gains against full depth at every
+/// checkpoint.
+const KEPT: f32 = 0.95;
 /// Steps of a fork that starts from the last checkpoint's. Their rate falls to nothing, so that the last minibatches do
 /// not say more than the others.
-const FOLLOWED: usize = 20;
+const CONTINUED: usize = 10;
+/// Steps of one that starts from the model again, likewise: it has nothing to build on.
+const ANEW: usize = 20;
 
 /// A step, the optimizer steps that went into its change, and the fork as it can be compared with θ.
 type Followed<M> = (Step<M>, u64, M);
@@ -117,17 +120,17 @@ fn follow<T: Task>(
     before: u64,
 ) -> Result<Option<Followed<T::Model>>, InfluenceError> {
     let rate = LEARNING_RATES[0];
-    let (start, from) = match probe.held_out_loss(&settle(&start)) {
+    let (start, from, steps) = match probe.held_out_loss(&settle(&start)) {
         Ok(loss) if loss.mean < HeldOutLoss::of(&probe.held_out_before.losses).mean => {
-            (start, "from the last checkpoint's fork")
+            (start, "from the last checkpoint's fork", CONTINUED)
         }
-        Ok(_) | Err(InfluenceError::Outputs(_)) => (theta.clone(), "from the model"),
+        Ok(_) | Err(InfluenceError::Outputs(_)) => (theta.clone(), "from the model", ANEW),
         Err(error) => return Err(error),
     };
     // Other minibatches than at the last checkpoint.
     let mut teacher = Teacher::new(probe, start, probe.seed.wrapping_add((before + 1) << 32));
-    for step in 0..FOLLOWED {
-        let left = 1.0 - step as f64 / FOLLOWED as f64;
+    for step in 0..steps {
+        let left = 1.0 - step as f64 / steps as f64;
         teacher = teacher.step(rate * left)?;
     }
     let after = settle(&teacher.model);
@@ -140,12 +143,12 @@ fn follow<T: Task>(
     if loss.mean > destroyed(probe) {
         return Ok(None);
     }
-    let choice = format!("{FOLLOWED} steps {from} at {rate}, falling, {loss}");
+    let choice = format!("{steps} steps {from} at {rate}, falling, {loss}");
     let step = Step {
         held_out: Some(held_out),
         ..Step::new(Forks::One(after), choice)
     };
-    Ok(Some((step, before + FOLLOWED as u64, teacher.model)))
+    Ok(Some((step, before + steps as u64, teacher.model)))
 }
 
 /// The held-out loss above which a fork is destroyed, not taught.

@@ -32,6 +32,10 @@ impl Score for Counterfactual {
         true
     }
 
+    fn needs_centre(&self) -> bool {
+        true
+    }
+
     fn score(&self, view: &View<'_>) -> Vec<f32> {
         score(view, false)
     }
@@ -51,6 +55,10 @@ impl Score for CounterfactualRelative {
     }
 
     fn needs_classes(&self) -> bool {
+        true
+    }
+
+    fn needs_centre(&self) -> bool {
         true
     }
 

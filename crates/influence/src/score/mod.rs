@@ -70,6 +70,17 @@ pub trait Score: Send + Sync {
         false
     }
 
+    /// Whether it reads [`View::change`], which is centred over all samples of a set: then what models say of all of
+    /// them has to be kept, K logits a sample, until the last one is read.
+    ///
+    /// ```
+    /// # use mirrorwatch_influence::score::{self, Score};
+    /// assert!(score::Counterfactual.needs_centre() && !score::After.needs_centre());
+    /// ```
+    fn needs_centre(&self) -> bool {
+        false
+    }
+
     /// One score per sample of the view.
     ///
     /// ```
@@ -104,9 +115,10 @@ fn add_log_probabilities(view: &View<'_>, support: &mut [f32]) {
     }
     for (sample, row) in support.chunks_mut(classes).enumerate() {
         let logits = view.after.row(sample);
-        let loss_of_first = cross_entropy(logits, 0);
+        // That of the label itself is minus its loss.
+        let normaliser = logits[view.labels[sample]] + view.loss(view.after, sample);
         for (sum, z) in row.iter_mut().zip(logits) {
-            *sum += z - logits[0] - loss_of_first;
+            *sum += z - normaliser;
         }
     }
 }
@@ -167,8 +179,13 @@ pub struct View<'a> {
     pub labels: &'a [usize],
     /// Mean change of each class's logit, over the samples that set the centre; where each label has a
     /// fork of its own, K such means in turn, over those of one label each.
-    centres: Vec<Vec<f32>>,
+    centres: Centres,
+    /// Whether `labels` are those of the outputs' own losses, which then need not be taken again.
+    own_losses: bool,
 }
+
+/// Of each class's logit the mean change that [`View::change`] takes off: one row of K, or K of them.
+pub(crate) type Centres = Vec<Vec<f32>>;
 
 impl<'a> View<'a> {
     /// A view centred on its own samples.
@@ -190,6 +207,27 @@ impl<'a> View<'a> {
             after,
             labels,
             centres,
+            own_losses: false,
+        }
+    }
+
+    /// A view without a centre, for scores that need none: what it says of a sample does not depend on the others.
+    /// `labels` are those under which the losses of both outputs were taken.
+    ///
+    /// ```
+    #[doc = include_str!("../example_view.txt")]
+    /// let after = Outputs { losses: vec![0.1, 2.1, 0.0, 6.0], ..after };
+    /// let uncentred = View::uncentred(&before, &after, &[0; 4]);
+    /// assert_eq!(score::After.score(&uncentred), after.losses);
+    /// ```
+    pub fn uncentred(before: &'a Outputs, after: &'a Outputs, labels: &'a [usize]) -> Self {
+        let centres = vec![vec![0.0; before.classes]];
+        Self {
+            before,
+            after,
+            labels,
+            centres,
+            own_losses: true,
         }
     }
 
@@ -218,6 +256,7 @@ impl<'a> View<'a> {
             after,
             labels,
             centres,
+            own_losses: false,
         }
     }
 
@@ -242,7 +281,21 @@ impl<'a> View<'a> {
             after,
             labels,
             centres: other.centres.clone(),
+            own_losses: false,
         }
+    }
+
+    /// The same with the centres of another view, if there are any.
+    pub(crate) fn with_centres(mut self, centres: Option<&Centres>) -> Self {
+        if let Some(centres) = centres {
+            self.centres.clone_from(centres);
+        }
+        self
+    }
+
+    /// Its centres.
+    pub(crate) fn into_centres(self) -> Centres {
+        self.centres
     }
 
     /// Whether samples were read at the fork of their own label.
@@ -284,10 +337,10 @@ impl<'a> View<'a> {
     /// assert!(view.loss(&after, 1) > view.loss(&before, 1));
     /// ```
     pub fn loss(&self, outputs: &Outputs, sample: usize) -> f32 {
-        match outputs.classes {
-            0 => outputs.losses[sample],
-            _ => cross_entropy(outputs.row(sample), self.labels[sample]),
+        if self.own_losses || outputs.classes == 0 {
+            return outputs.losses[sample];
         }
+        cross_entropy(outputs.row(sample), self.labels[sample])
     }
 
     /// Centred logit changes Δz̃ of a sample, written over `row` (length K).

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use mirrorwatch_influence::exact::{Exact, InverseOptions, LissaOptions, inner};
 use mirrorwatch_influence::{
-    Labels, Layers, Memory, Scan, ScanConfig, Set, SweepOptions, scan_next,
+    Estimator, Labels, Layers, Memory, Scan, ScanConfig, Set, SweepOptions, scan_next,
 };
 
 use super::super::data::Planted;
@@ -47,10 +47,26 @@ impl Ours<'_> {
         Ok(self.whole(&mut memory)?.estimates.swap_remove(0).train)
     }
 
+    /// TracIn of the whole probe by finite differences: a step along its gradient, and what it changes. The product of
+    /// gradients, to first order, in forward passes.
+    pub fn differences(&self) -> Result<Scores, String> {
+        let estimator = Estimator::parse::<Planted>("gradient:delta");
+        let config = ScanConfig {
+            estimators: vec![estimator.map_err(|error| error.to_string())?],
+            ..self.config.clone()
+        };
+        let mut scan = self.whole_with(&config, &mut Memory::default())?;
+        Ok(scan.estimates.swap_remove(0).train)
+    }
+
     fn whole(&self, memory: &mut Memory) -> Result<Scan, String> {
+        self.whole_with(self.config, memory)
+    }
+
+    fn whole_with(&self, config: &ScanConfig, memory: &mut Memory) -> Result<Scan, String> {
         let never = AtomicBool::new(false);
         let (task, model, labels) = (self.task, self.model, self.labels);
-        scan_next(task, model, labels, self.config, memory, &|_| (), &never)
+        scan_next(task, model, labels, config, memory, &|_| (), &never)
             .map_err(|error| error.to_string())
     }
 
