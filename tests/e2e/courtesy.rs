@@ -23,8 +23,8 @@ fn a_sidecar_computes_at_a_lower_priority_unless_told_otherwise() {
     place.finished_run("r", 1);
     let own = nice("self")[0];
     for (options, expected) in [
-        (&[][..], own.max(15)),
-        (&["--nice", "12"], own.max(12)),
+        (&[][..], own.max(10)),
+        (&["--nice", "15"], own.max(15)),
         (&["--nice", "0"], own),
     ] {
         let state = format!("state-{}", options.len() + expected as usize);

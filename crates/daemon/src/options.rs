@@ -70,7 +70,7 @@ pub struct ScanOptions {
     /// Nice value to compute at, so that the training beside it comes first; 0 = as started
     ///
     /// A process that is nicer already stays so. Where there is nothing else to compute, nothing gets slower.
-    #[arg(long, value_name = "N", default_value_t = 15, value_parser = clap::value_parser!(i32).range(0..=i64::from(courtesy::MOST)))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(i32).range(0..=i64::from(courtesy::MOST)))]
     pub nice: i32,
 }
 
