@@ -24,7 +24,9 @@ mod grafana;
 mod grafana_dashboards;
 mod grafana_metrics;
 mod grafana_panels;
+mod hazards;
 mod help;
+mod kills;
 #[cfg(target_os = "linux")]
 mod live;
 mod metrics_docs;

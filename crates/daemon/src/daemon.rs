@@ -26,10 +26,10 @@ use crate::samples::TaskSamples;
 use crate::sources::Sources;
 use crate::watch::{self, WatchOptions};
 use crate::web;
-use crate::worker::Worker;
+use crate::worker::{Apart, Attempts, Worker};
 
-/// A scan that gives no sign of life for this long counts as hung.
-const SCAN_PATIENCE: Duration = Duration::from_secs(900);
+/// Silence of the scanning loop beyond that of a scan, before the daemon is not healthy.
+const MORE_PATIENCE: Duration = Duration::from_secs(60);
 /// How often the main thread looks whether there is reason to end.
 const TICK: Duration = Duration::from_millis(200);
 /// How often it looks for reviews that commands have written.
@@ -98,6 +98,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
             .map_err(|error| DaemonError::Option(error.to_string()))?;
     }
     let cancel = Arc::new(AtomicBool::new(false));
+    let scan_timeout = Duration::from_secs(args.scan_timeout);
 
     let server = web::bind(args, web.as_ref())?;
     let scheme = web::scheme(web.as_ref());
@@ -125,7 +126,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
             web: web.clone(),
         },
         watch_patience: 3 * args.rescan() + Duration::from_secs(30),
-        scan_patience: SCAN_PATIENCE,
+        scan_patience: scan_timeout + MORE_PATIENCE,
     };
     let handle = server.with_posts(takes_posts).start(move |request| {
         if let Some(web) = &web {
@@ -163,6 +164,8 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         metrics: metrics.clone(),
         hub: hub.clone(),
         cancel: cancel.clone(),
+        apart: Apart::new(scan_timeout, cancel.clone(), hub.clone()),
+        attempts: Attempts::continued(&state),
     };
     let intake = Intake {
         root: args.root.clone(),

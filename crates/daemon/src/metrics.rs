@@ -21,8 +21,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub const SKIP_REASONS: [&str; 5] = ["superseded", "missed", "vanished", "repeated", "budget"];
 
 /// Stages at which a checkpoint can fail, pre-exported at zero.
-pub const STAGES: [&str; 7] = [
-    "manifest", "spool", "load", "shards", "scan", "account", "export",
+pub const STAGES: [&str; 8] = [
+    "manifest", "spool", "load", "shards", "scan", "timeout", "account", "export",
 ];
 
 /// How many series a run may have where labels come from data.

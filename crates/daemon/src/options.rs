@@ -247,6 +247,12 @@ pub struct WatchArgs {
     #[arg(long, conflicts_with_all = ["budget", "shard"])]
     pub consumed_only: bool,
 
+    /// Give a scan up that gives no sign of life for this long, and go on with the next checkpoint
+    ///
+    /// Each batch of samples is a sign of life. For a task that waits for a disk or a device that does not answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
+    pub scan_timeout: u64,
+
     /// Waiting checkpoints of a live run before the oldest gives way to the newest
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub queue: u32,

@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mirrorwatch_checkpoint::{Manifest, write_atomic};
-use mirrorwatch_influence::leaks::LeakOptions;
-use mirrorwatch_influence::{
-    Labels, Memory, Scan, ScanConfig, SweepOptions, Task, model, panic_text, read_next, work,
-};
+use mirrorwatch_checkpoint::Manifest;
+use mirrorwatch_influence::{Labels, Memory, Scan, ScanConfig, Task, model, panic_text};
 use mirrorwatch_stats::shards::{Alone, Exchange};
 
 use crate::account::{Account, Levels, account_with};
@@ -17,14 +14,12 @@ use crate::budget::{Budget, Plan};
 use crate::error::DaemonError;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
-use crate::leaks::{self, LeakRecord};
-use crate::live;
 use crate::metrics::Metrics;
 use crate::onset::{self, Moment};
 use crate::pending::Pending;
 use crate::queue::Queue;
 use crate::refusal::{Run, probe_noise, refusal};
-use crate::results::{self, Paths, json_bytes};
+use crate::results::{self, Paths};
 use crate::runs::{Runs, SharedState, lock};
 use crate::sources::Sources;
 use crate::store::Outcome;
@@ -32,9 +27,15 @@ use crate::summary::{SUMMARY_SCHEMA, Summary};
 use crate::totals::Totals;
 use crate::turns::{Turns, agree};
 
+mod apart;
+mod attempts;
 mod parts;
+mod reading;
 mod shards;
 
+pub use apart::Apart;
+pub use attempts::Attempts;
+use reading::Read;
 use shards::SHARDS;
 
 /// Scans checkpoints of a task.
@@ -69,10 +70,11 @@ pub struct Worker<T: Task> {
     pub hub: Arc<Hub>,
     /// Set to stop between batches.
     pub cancel: Arc<AtomicBool>,
+    /// Where a task's own code runs.
+    pub apart: Apart,
+    /// How often the process ended while it scanned a checkpoint.
+    pub attempts: Attempts,
 }
-
-/// Random changes of the weights when leaks are looked for while training runs: half of what the command takes.
-const LEAK_SKETCHES: usize = 8;
 
 /// The stage at which results are written.
 const EXPORT: &str = "export";
@@ -97,8 +99,17 @@ impl<T: Task> Worker<T> {
     /// Scans one checkpoint. Whatever goes wrong costs this checkpoint only, and is returned.
     fn handle(&self, job: &Job, exchange: &dyn Exchange) -> Result<(), String> {
         self.metrics.queued.set(self.queue.len() as i64);
+        if !self.apart.has_room() {
+            return Err("the sidecar ends while scans hang".to_string());
+        }
         self.hub.beat_worker(Some(job.spooled.key().to_string()));
-        let result = catch_unwind(AssertUnwindSafe(|| self.process(job, exchange)));
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            self.attempts
+                .begin(&job.run, job.spooled.key())
+                .map_err(|message| ("scan", message))?;
+            self.process(job, exchange)
+        }));
+        self.attempts.end(&job.run, job.spooled.key());
         let (stage, message) = match result {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(failure)) => failure,
@@ -148,42 +159,17 @@ impl<T: Task> Worker<T> {
             true => self.window(&lock(&state), job),
             false => self.part(&lock(&state), plan),
         };
-        let bytes = job
-            .spooled
-            .read_verified()
-            .map_err(|error| failed("spool")(&error))?;
-        let parameters = described(manifest);
-        let model = model::load_as(
-            self.task.as_ref(),
-            &manifest.weights.format,
-            &parameters,
-            bytes,
-            &self.config.device,
-        )
-        .map_err(|error| failed("load")(&error))?;
-
-        let checkpoint = job.spooled.key().to_string();
         let labels = match &part {
             None => self.labels.clone(),
             Some(part) => Arc::new(part.labels(&self.labels)),
         };
-        let bar = live::scan_bar(work(&self.config, &labels), &checkpoint);
-        let progress = |samples: usize| {
-            bar.inc(samples as u64);
-            self.hub.beat_worker(Some(job.spooled.key().to_string()));
-        };
-        let mut forks = lock(&state).forks.clone();
-        let read = read_next(
-            self.task.as_ref(),
-            &model,
-            &labels,
-            &self.config,
-            &mut forks,
-            &progress,
-            &self.cancel,
-        );
-        bar.finish_and_clear();
-        let scanned = read.and_then(|readings| readings.finish(&labels, exchange));
+        let forks = lock(&state).forks.clone();
+        let Read {
+            model,
+            readings,
+            forks,
+        } = self.read(job, &labels, forks)?;
+        let scanned = readings.finish(&labels, exchange);
         let mut scanned = scanned.map_err(|error| failed("scan")(&error))?;
         self.metrics.scan_seconds.observe(scanned.seconds);
 
@@ -299,61 +285,13 @@ impl<T: Task> Worker<T> {
         let kept = self.keep(job, (pending, scanned, forks), &account, summary);
         // After the count is out: it does not wait for this, and does not fail with it.
         if look && kept.is_ok() {
-            let looked = catch_unwind(AssertUnwindSafe(|| self.look_for_leaks(job, &model)));
-            let problem = match looked {
-                Ok(Ok(())) => String::new(),
-                Ok(Err(error)) => error.to_string(),
-                Err(panic) => format!("the search panicked: {}", panic_text(panic.as_ref())),
-            };
-            if !problem.is_empty() && !self.cancel.load(Ordering::Relaxed) {
+            if let Err(problem) = self.look_for_leaks(job, model)
+                && !self.cancel.load(Ordering::Relaxed)
+            {
                 tracing::warn!(run = job.run, "could not look for leaks: {problem}");
             }
         }
         kept.map_err(|error| failed(EXPORT)(&error))
-    }
-
-    /// Looks for some probe samples in the training set, and keeps and shows what is found.
-    fn look_for_leaks(&self, job: &Job, model: &T::Model) -> Result<(), DaemonError> {
-        let options = LeakOptions {
-            sketches: LEAK_SKETCHES,
-            seed: self.config.seed,
-            ..LeakOptions::default()
-        };
-        let forward = SweepOptions {
-            device: &self.config.device,
-            batch_size: self.config.batch_size,
-            progress: &|_| self.hub.beat_worker(Some(job.spooled.key().to_string())),
-            cancel: &self.cancel,
-        };
-        let probes = leaks::drawn(self.labels.probe.len(), self.leak_probes, self.config.seed);
-        let manifest = job.spooled.manifest();
-        let record = LeakRecord {
-            epoch: manifest.epoch,
-            step: manifest.step,
-            weights_sha256: manifest.weights.sha256.clone(),
-            ..leaks::look(
-                self.task.as_ref(),
-                model,
-                &self.labels,
-                &probes,
-                &options,
-                &forward,
-            )?
-        };
-        let path = leaks::path(&self.runs.directory(&job.run));
-        write_atomic(&path, &json_bytes(&record, &path)?)?;
-        if record.leaked_probes > 0 {
-            tracing::warn!(
-                run = job.run,
-                "{} of {} probe samples are in the training set, or nearly: the probe is not held out; see {}",
-                record.leaked_probes,
-                record.probes,
-                path.display()
-            );
-        }
-        self.hub
-            .update_run(&job.run, |view| view.leaks = Some(Arc::new(record)));
-        Ok(())
     }
 
     /// Changes the evidence, writes the results, then the state, then shows the count.

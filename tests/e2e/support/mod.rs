@@ -1,5 +1,6 @@
 //! What the tests stand on: data, training, processes, scrapes, and waiting with a deadline.
 
+pub mod again;
 pub mod data;
 pub mod demo;
 pub mod forge;

@@ -6,10 +6,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::again::this_binary;
 use super::place::Place;
 use super::process::{Finished, Running, quickstart, run};
 use super::scrape::Scrape;
 use super::wait::eventually;
+use crate::hazards;
 
 /// `sidecar watch` before it is started.
 pub struct Watch<'a> {
@@ -18,6 +20,7 @@ pub struct Watch<'a> {
     state: PathBuf,
     more: Vec<String>,
     environment: Vec<(String, String)>,
+    hazard: Option<PathBuf>,
 }
 
 impl<'a> Watch<'a> {
@@ -39,6 +42,7 @@ impl<'a> Watch<'a> {
             .map(String::from)
             .to_vec(),
             environment: Vec::new(),
+            hazard: None,
         }
     }
 
@@ -64,6 +68,12 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// With a task that does what this file says: see `hazards`.
+    pub fn hazardous(mut self, file: &Path) -> Self {
+        self.hazard = Some(file.to_path_buf());
+        self
+    }
+
     fn command(&self, listen_file: &Path) -> Command {
         let mut command = quickstart();
         command
@@ -73,6 +83,16 @@ impl<'a> Watch<'a> {
         command.arg("--state").arg(&self.state);
         command.arg("--listen-file").arg(listen_file);
         command.arg("--write-scores").args(&self.more);
+        if let Some(file) = &self.hazard {
+            let words = command.get_args().skip(1);
+            let words: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+            let arguments = serde_json::to_string(&words).unwrap();
+            let variables = [
+                (hazards::ARGUMENTS, arguments),
+                (hazards::HAZARD, file.to_str().unwrap().to_string()),
+            ];
+            command = this_binary("hazards::a_sidecar", &variables);
+        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -47,6 +47,12 @@ impl Trainer {
         }
     }
 
+    /// Counts epochs and steps from here, as a training does that goes on with an older one's run.
+    pub fn resume_after(&mut self, epoch: usize) {
+        self.epoch = epoch;
+        self.step = epoch * self.batches.len();
+    }
+
     /// Trains one epoch; returns when what it published is on the disk.
     #[track_caller]
     pub fn epoch(&mut self) {

@@ -1,0 +1,133 @@
+//! How often the process ended while it scanned a checkpoint, so that one that ends it every time is not tried for ever.
+//!
+//! A model that asks for more memory than there is, or a library that crashes, ends the process, and whatever keeps it
+//! running starts it again. What was being scanned is noted on disk before and taken off after each scan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use mirrorwatch_checkpoint::Key;
+
+/// Of so many scans none came to its end: the next is not begun.
+const MOST: u32 = 5;
+/// Checkpoints that are kept in mind; of one that ended a process, there is hardly ever more than one.
+const KEPT: usize = 100;
+
+/// Scans that were begun and have not ended, by checkpoint.
+pub struct Attempts {
+    path: PathBuf,
+    begun: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Attempts {
+    /// As the last process left them in its state directory.
+    pub fn continued(state: &Path) -> Self {
+        let path = state.join("scanning.json");
+        // Damaged or not there: nothing is known, and nothing is wrong with that.
+        let begun = std::fs::read(&path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        Self {
+            path,
+            begun: Mutex::new(begun),
+        }
+    }
+
+    /// A scan begins.
+    ///
+    /// # Errors
+    ///
+    /// It was begun so often without coming to an end that it is not to be tried again; in words.
+    pub(super) fn begin(&self, run: &str, key: &Key) -> Result<(), String> {
+        let mut begun = self.lock();
+        let times = begun.entry(name(run, key)).or_default();
+        *times += 1;
+        if *times > MOST {
+            return Err(format!(
+                "the sidecar ended {MOST} times while it scanned this checkpoint, which is not tried again; see its log, the kernel's (out of memory?) and those of the device"
+            ));
+        }
+        while begun.len() > KEPT {
+            begun.pop_first();
+        }
+        self.save(&begun);
+        Ok(())
+    }
+
+    /// The scan has come to an end, whichever.
+    pub(super) fn end(&self, run: &str, key: &Key) {
+        let mut begun = self.lock();
+        begun.remove(&name(run, key));
+        self.save(&begun);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Not synced: this is about processes that end, not about machines.
+    fn save(&self, begun: &BTreeMap<String, u32>) {
+        let saved = match begun.is_empty() {
+            true => std::fs::remove_file(&self.path),
+            false => serde_json::to_vec(begun)
+                .map_err(std::io::Error::from)
+                .and_then(|json| std::fs::write(&self.path, json)),
+        };
+        if let Err(error) = saved
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::debug!(
+                "cannot note what is being scanned in {}: {error}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+fn name(run: &str, key: &Key) -> String {
+    format!("{run} {} {} {}", key.epoch, key.step, key.sha256)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(step: u64) -> Key {
+        Key {
+            run: "r".to_string(),
+            epoch: 1,
+            step,
+            sha256: "ab".to_string(),
+        }
+    }
+
+    #[test]
+    fn what_ends_the_process_every_time_is_given_up_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        for _ in 0..MOST {
+            // A process that scans one to its end and dies of the next.
+            let attempts = Attempts::continued(directory.path());
+            assert_eq!(attempts.begin("r", &key(1)), Ok(()));
+            attempts.end("r", &key(1));
+            assert_eq!(attempts.begin("r", &key(2)), Ok(()));
+        }
+        let attempts = Attempts::continued(directory.path());
+        assert_eq!(attempts.begin("r", &key(1)), Ok(()));
+        let given_up = attempts.begin("r", &key(2));
+        assert!(given_up.is_err_and(|text| text.contains("ended 5 times")));
+        // It is settled by that: published again, it would be another one.
+        attempts.end("r", &key(2));
+        attempts.end("r", &key(1));
+        assert!(!directory.path().join("scanning.json").exists());
+    }
+
+    #[test]
+    fn what_is_damaged_says_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("scanning.json"), b"{\"r\": -").unwrap();
+        let attempts = Attempts::continued(directory.path());
+        assert_eq!(attempts.begin("r", &key(1)), Ok(()));
+    }
+}
