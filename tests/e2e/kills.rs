@@ -20,9 +20,12 @@ use crate::support::wait::eventually;
 const ROOT: &str = "MIRRORWATCH_KILLS_ROOT";
 const START: &str = "MIRRORWATCH_KILLS_START";
 const EPOCHS: &str = "MIRRORWATCH_KILLS_EPOCHS";
-/// How often a training is killed: tens of times as a rule, hundreds in the long run.
-const ROUNDS: &str = "MIRRORWATCH_KILLS_ROUNDS";
-const FEW: usize = 15;
+/// How many runs: one as a rule, tens in the long run.
+const RUNS: &str = "MIRRORWATCH_KILLS_RUNS";
+/// How often the training of a run is killed. Of a run that has finished a sidecar scans the newest 64 checkpoints, and
+/// the one without interruption comes when it has.
+const ROUNDS: usize = 15;
+const MOST: usize = 60;
 /// Epochs that no training of a round comes to.
 const MORE: usize = 1000;
 
@@ -69,12 +72,26 @@ fn manifests(place: &Place) -> usize {
 
 #[test]
 fn trainings_and_sidecars_that_are_killed_lose_nothing_and_count_nothing_twice() {
-    let rounds = std::env::var(ROUNDS).map_or(FEW, |rounds| rounds.parse().unwrap());
+    let runs = std::env::var(RUNS).map_or(1, |runs| runs.parse().unwrap());
+    let (mut killed, mut committed) = (0, 0);
+    for seed in 0..runs {
+        let (sidecars, checkpoints) = killed_again_and_again(seed);
+        killed += sidecars;
+        committed += checkpoints;
+    }
+    println!(
+        "{} trainings and {killed} sidecars killed, {committed} checkpoints committed, all counted once",
+        runs as usize * ROUNDS
+    );
+}
+
+/// How many sidecars were killed, and how many checkpoints committed, in a run whose trainings were killed.
+fn killed_again_and_again(seed: u64) -> (usize, usize) {
     let place = Place::new();
-    let mut rng = StdRng::seed_from_u64(rounds as u64);
+    let mut rng = StdRng::seed_from_u64(seed);
     let mut sidecar: Option<Sidecar> = None;
     let (mut killed, mut committed) = (0, 0);
-    for round in 0..rounds {
+    for round in 0..ROUNDS {
         let mut training = training(&place, round, MORE);
         let watching = sidecar.get_or_insert_with(|| place.watch("state").start());
         eventually("the training to publish", || {
@@ -84,7 +101,7 @@ fn trainings_and_sidecars_that_are_killed_lose_nothing_and_count_nothing_twice()
                 false => Err(training.story()),
             }
         });
-        std::thread::sleep(Duration::from_millis(rng.random_range(0..300)));
+        std::thread::sleep(Duration::from_millis(rng.random_range(0..150)));
         // On drop, by SIGKILL.
         drop(training);
         committed = manifests(&place);
@@ -97,26 +114,32 @@ fn trainings_and_sidecars_that_are_killed_lose_nothing_and_count_nothing_twice()
         }
     }
     drop(sidecar);
-    training(&place, rounds, 2).finish().expect(0);
+    training(&place, ROUNDS, 2).finish().expect(0);
     let committed = manifests(&place);
+    assert!(committed < MOST, "{committed} checkpoints: kill sooner");
     let abandoned = files(&place, |name| name.contains("tmp"));
     assert!(abandoned.is_empty(), "left behind: {abandoned:?}");
 
-    place
-        .watch("state")
-        .with(&["--until-finished"])
-        .run()
-        .expect(0);
+    let watch = place.watch("state").with(&["--until-finished"]);
+    watch.run().expect(0);
     place.reference(&[]);
     let results = Results::new(&place.at("state"), "r");
     let reference = Results::new(&place.at("reference"), "r");
-    assert_eq!(reference.summaries().len(), committed);
-    assert_eq!(results.summaries().len(), committed);
+    assert_eq!(reference.summaries().len(), committed, "seed {seed}");
+    assert_eq!(results.summaries().len(), committed, "seed {seed}");
     // A running mean over all checkpoints: one that was counted twice, or never, or in another order, changes its bits.
-    assert!(reference.last_scores() == results.last_scores());
-    assert!(reference.last_histories() == results.last_histories());
-    assert_eq!(reference.kept_history(), results.kept_history());
-    println!(
-        "{rounds} trainings and {killed} sidecars killed, {committed} checkpoints committed, all counted once"
+    assert!(
+        reference.last_scores() == results.last_scores(),
+        "seed {seed}"
     );
+    assert!(
+        reference.last_histories() == results.last_histories(),
+        "seed {seed}"
+    );
+    assert_eq!(
+        reference.kept_history(),
+        results.kept_history(),
+        "seed {seed}"
+    );
+    (killed, committed)
 }

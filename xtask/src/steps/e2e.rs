@@ -17,6 +17,9 @@ pub const STEP: Step = Step {
 const EXAMPLE: &str = "quickstart";
 const EXAMPLE_VARIABLE: &str = "MIRRORWATCH_QUICKSTART";
 
+/// What tests that go on as long as they are told do in the long run.
+const LONG: [(&str, &str); 1] = [("MIRRORWATCH_KILLS_RUNS", "20")];
+
 fn run(context: &Context) -> Outcome {
     // Without this, `cargo test` would be given no target and run everything.
     if context
@@ -50,6 +53,9 @@ fn run(context: &Context) -> Outcome {
                 Err(_) => command.env_remove(program.variable),
             };
         }
+    }
+    if context.long {
+        command.envs(LONG);
     }
     context.run(&mut command).then(|| {
         let mut note = format!("with {}", context.runner);
