@@ -4,14 +4,14 @@
 //! .<name>.<pid>-<n>.tmp ── write ── fsync ── rename ──► <name> ── fsync of the directory
 //! ```
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::CheckpointError;
+use crate::{CheckpointError, Native, System};
 
 /// Age from which a temporary counts as abandoned where processes cannot be asked after.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
@@ -79,19 +79,28 @@ pub fn write_atomic_with(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), CheckpointError> {
-    let path = path.as_ref();
+    write_atomic_on(&Native, path.as_ref(), write)
+}
+
+/// [`write_atomic_with`] on any system.
+pub(crate) fn write_atomic_on(
+    system: &dyn System,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), CheckpointError> {
     let Some(name) = path.file_name() else {
         return Err(CheckpointError::unsafe_path(path, "it names no file"));
     };
     let directory = parent(path);
     let temporary = directory.join(temporary_name(&name.to_string_lossy()));
-    let written = write_synced(&temporary, write).and_then(|()| fs::rename(&temporary, path));
+    let written =
+        write_synced(system, &temporary, write).and_then(|()| system.rename(&temporary, path));
     if let Err(source) = written {
         // The first failure is the one to report; there may be nothing to remove.
-        let _ = fs::remove_file(&temporary);
+        let _ = system.remove(&temporary);
         return Err(CheckpointError::writing(path, source));
     }
-    sync_directory(directory).map_err(|source| CheckpointError::writing(path, source))
+    sync_directory(system, directory).map_err(|source| CheckpointError::writing(path, source))
 }
 
 /// Removes the temporaries that processes now dead left in a directory; returns how many.
@@ -119,7 +128,14 @@ pub fn write_atomic_with(
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn remove_abandoned(directory: impl AsRef<Path>) -> Result<usize, CheckpointError> {
-    let directory = directory.as_ref();
+    remove_abandoned_on(&Native, directory.as_ref())
+}
+
+/// [`remove_abandoned`] on any system.
+pub(crate) fn remove_abandoned_on(
+    system: &dyn System,
+    directory: &Path,
+) -> Result<usize, CheckpointError> {
     let failed = |source| CheckpointError::reading(directory, source);
     let mut removed = 0;
     for entry in fs::read_dir(directory).map_err(failed)? {
@@ -132,7 +148,7 @@ pub fn remove_abandoned(directory: impl AsRef<Path>) -> Result<usize, Checkpoint
         if !is_file || !is_abandoned(&entry, pid, n) {
             continue;
         }
-        match fs::remove_file(entry.path()) {
+        match system.remove(&entry.path()) {
             Ok(()) => removed += 1,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(CheckpointError::writing(&entry.path(), source)),
@@ -148,34 +164,65 @@ pub(crate) fn temporary_name(name: &str) -> String {
 }
 
 fn write_synced(
+    system: &dyn System,
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = BufWriter::with_capacity(BUFFER, File::create_new(path)?);
+    let mut file = BufWriter::with_capacity(BUFFER, system.create(path)?);
     write(&mut file)?;
-    file.into_inner()?.sync_all()
+    file.into_inner()?.sync()
 }
 
-/// Creates a run's directory such that it lasts through a power cut.
-pub(crate) fn create_directory(directory: &Path) -> Result<(), CheckpointError> {
+/// Makes sure that a run's directory is there and lasts through a power cut, with all that is created above it.
+pub(crate) fn create_directory(
+    system: &dyn System,
+    directory: &Path,
+) -> Result<(), CheckpointError> {
     if directory.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(directory)
-        .and_then(|()| sync_directory(parent(directory)))
-        .map_err(|source| CheckpointError::writing(directory, source))
+    create_missing(system, directory).map_err(|source| CheckpointError::writing(directory, source))
 }
 
-/// Makes renames last through a power cut. Other systems than Unix do not open directories.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    if cfg!(not(unix)) {
-        return Ok(());
+fn create_missing(system: &dyn System, directory: &Path) -> io::Result<()> {
+    let above = parent(directory);
+    let created = match system.create_directory(directory) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound && above != directory => {
+            create_missing(system, above)?;
+            system.create_directory(directory)
+        }
+        created => created,
+    };
+    match created {
+        // Another process was faster, and may not have synchronised it yet.
+        Err(_) if directory.is_dir() => {}
+        created => created?,
     }
-    File::open(directory)?.sync_all()
+    sync_directory(system, above).inspect_err(|_| {
+        // The next attempt has to find that it is not there; whoever has put something into it keeps it.
+        let _ = system.remove_directory(directory);
+    })
+}
+
+/// Makes renames last through a power cut, where the file system knows how.
+pub(crate) fn sync_directory(system: &dyn System, directory: &Path) -> io::Result<()> {
+    match system.sync_directory(directory) {
+        // What some network and user-space file systems say of any directory: they promise nothing, and another
+        // attempt would not help.
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// The directory that a path lies in.
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

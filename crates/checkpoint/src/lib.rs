@@ -52,6 +52,7 @@ mod parse;
 mod reader;
 mod retain;
 mod spool;
+mod system;
 mod writer;
 
 pub use artifacts::{ArtifactFile, Artifacts, Taken, UNHOOKED};
@@ -62,6 +63,7 @@ pub use manifest::{Key, Manifest, Parameter, RunStatus, Snapshot, Weights};
 pub use name::{STATUS_FILE, check_run_name};
 pub use reader::{Found, Listing, list_checkpoints, list_runs};
 pub use spool::{Spooled, spool};
+pub use system::{Native, System, SystemFile};
 pub use writer::{DEFAULT_KEEP, RunWriter};
 
 /// Version of the protocol that this build writes and reads.

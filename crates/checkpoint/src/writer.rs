@@ -1,19 +1,20 @@
 //! Publishes checkpoints: the side of the training process.
 
+mod publish;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::atomic::create_directory;
-use crate::digest::{random_id, sha256_hex};
-use crate::name::{STATUS_FILE, Stem};
-use crate::reader::{self, Found, Listing};
-use crate::retain::{remove, remove_weights, retain};
-use crate::{
-    BURNPACK, CheckpointError, MAX_MANIFEST_BYTES, Manifest, RunStatus, SCHEMA, Snapshot, Weights,
-    check_run_name, remove_abandoned, write_atomic,
+use crate::atomic::{
+    create_directory, parent, remove_abandoned_on, sync_directory, write_atomic_on,
 };
+use crate::digest::random_id;
+use crate::name::STATUS_FILE;
+use crate::reader::{self, Listing};
+use crate::{CheckpointError, Native, RunStatus, SCHEMA, System, check_run_name};
 
 /// How many checkpoints of a run are kept if nothing else is asked for.
 pub const DEFAULT_KEEP: usize = 5;
@@ -40,6 +41,7 @@ pub const DEFAULT_KEEP: usize = 5;
 /// ```
 #[derive(Debug)]
 pub struct RunWriter {
+    system: Arc<dyn System>,
     directory: PathBuf,
     status: RunStatus,
     keep: usize,
@@ -47,6 +49,7 @@ pub struct RunWriter {
     /// Newest time in the directory: the order of checkpoints survives a clock that is set back.
     last_time: f64,
     warning: Option<CheckpointError>,
+    shared: bool,
 }
 
 impl RunWriter {
@@ -78,15 +81,43 @@ impl RunWriter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn create(root: impl AsRef<Path>, run: &str) -> Result<Self, CheckpointError> {
+        Self::create_on(Arc::new(Native), root, run)
+    }
+
+    /// [`create`](RunWriter::create) on a [`System`] of one's own, for tests of what its failures do.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](RunWriter::create).
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{Native, RunWriter, Snapshot};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// let mut writer = RunWriter::create_on(std::sync::Arc::new(Native), root, "mnist")?;
+    /// assert_eq!(writer.publish(Snapshot::default(), b"weights")?.sequence, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_on(
+        system: Arc<dyn System>,
+        root: impl AsRef<Path>,
+        run: &str,
+    ) -> Result<Self, CheckpointError> {
         check_run_name(run)?;
         let directory = root.as_ref().join(run);
-        create_directory(&directory)?;
+        if directory.is_dir() {
+            // Whoever created it may have been killed before it was synchronised. It need not be ours to do that.
+            let _ = sync_directory(system.as_ref(), parent(&directory));
+        }
+        create_directory(system.as_ref(), &directory)?;
         reader::refuse_link(&directory)?;
-        remove_abandoned(&directory)?;
+        remove_abandoned_on(system.as_ref(), &directory)?;
         let Listing { manifests, .. } = reader::scan(&directory, run)?;
         let last_time = manifests.last().map_or(0.0, |found| found.manifest.time);
-        let now = now();
+        let now = seconds(system.now());
         let mut writer = RunWriter {
+            system,
             directory,
             status: RunStatus {
                 schema: SCHEMA,
@@ -103,6 +134,7 @@ impl RunWriter {
             sequence: 0,
             last_time,
             warning: None,
+            shared: false,
         };
         writer.write_status()?;
         Ok(writer)
@@ -175,79 +207,6 @@ impl RunWriter {
     /// ```
     pub fn status(&self) -> &RunStatus {
         &self.status
-    }
-
-    /// Publishes a checkpoint: when this returns, readers see all of it, also after a power cut.
-    ///
-    /// Publishing an epoch and step again replaces what was there in one step. Once the manifest is
-    /// in place the checkpoint is published; if updating the status or removing old checkpoints then
-    /// fails, [`take_warning`](RunWriter::take_warning) has the reason.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError::DiskFull`], [`CheckpointError::Unwritable`], and
-    /// [`CheckpointError::TooLarge`] if the manifest, with all parameters and tags, is larger than a
-    /// reader accepts. Counting a failure is left to the caller, who has failures of its own; see
-    /// [`note_failure`](RunWriter::note_failure).
-    ///
-    /// ```
-    /// use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
-    ///
-    /// # let root = tempfile::tempdir()?;
-    /// # let root = root.path();
-    /// let mut writer = RunWriter::create(root, "mnist")?;
-    /// let snapshot = Snapshot { epoch: 3, step: 471, ..Snapshot::default() };
-    /// writer.publish(snapshot.clone(), b"the weights")?;
-    /// let manifest = writer.publish(snapshot, b"corrected weights")?;
-    /// // The second replaces the first.
-    /// let found = list_checkpoints(root, "mnist")?.manifests;
-    /// assert_eq!((found.len(), &found[0].manifest), (1, &manifest));
-    /// assert!(writer.take_warning().is_none());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn publish(
-        &mut self,
-        snapshot: Snapshot,
-        weights: &[u8],
-    ) -> Result<Manifest, CheckpointError> {
-        let manifest = self.manifest(snapshot, weights);
-        let stem = Stem {
-            epoch: manifest.epoch,
-            step: manifest.step,
-        };
-        let path = self.directory.join(stem.manifest_name());
-        let json = to_json(&path, &manifest)?;
-        if json.len() as u64 > MAX_MANIFEST_BYTES {
-            return Err(CheckpointError::TooLarge {
-                path,
-                bytes: json.len() as u64,
-                limit: MAX_MANIFEST_BYTES,
-            });
-        }
-        // Someone who tidies up below a training run should not end its publishing.
-        create_directory(&self.directory)?;
-        let replaced = Found::read(&path, stem, &self.status.run).ok();
-        let weights_path = self.directory.join(&manifest.weights.file);
-        write_atomic(&weights_path, weights)?;
-        if let Err(error) = write_atomic(&path, &json) {
-            let now_there = Found::read(&path, stem, &self.status.run);
-            if now_there.is_ok_and(|found| found.manifest == manifest) {
-                // Only the last fsync failed: readers see the checkpoint, its number is used up.
-                self.sequence = manifest.sequence;
-            } else if replaced.is_none_or(|old| old.weights_path() != weights_path) {
-                // The failure is worth more than what removing the weights might add to it.
-                let _ = remove(&weights_path);
-            }
-            return Err(error);
-        }
-        self.sequence = manifest.sequence;
-        self.last_time = manifest.time;
-        self.status.published += 1;
-        self.status.finished = None;
-        let told = self.write_status();
-        let tidied = self.tidy(&path, &weights_path, replaced.as_ref());
-        self.warning = told.and(tidied).err();
-        Ok(manifest)
     }
 
     /// What went wrong after the last checkpoint was published, if anything did.
@@ -323,9 +282,13 @@ impl RunWriter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn write_status(&mut self) -> Result<(), CheckpointError> {
-        self.status.updated = now();
+        self.status.updated = seconds(self.system.now());
         let path = self.directory.join(STATUS_FILE);
-        write_atomic(&path, &to_json(&path, &self.status)?)
+        self.write(&path, &to_json(&path, &self.status)?)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CheckpointError> {
+        write_atomic_on(self.system.as_ref(), path, |file| file.write_all(bytes))
     }
 
     /// Says that the training is done. Dropping a writer does not: a run that ends without this was
@@ -347,64 +310,14 @@ impl RunWriter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn finish(&mut self) -> Result<(), CheckpointError> {
-        self.status.finished = Some(now());
+        self.status.finished = Some(seconds(self.system.now()));
         self.write_status()
-    }
-
-    fn manifest(&self, snapshot: Snapshot, weights: &[u8]) -> Manifest {
-        let stem = Stem {
-            epoch: snapshot.epoch,
-            step: snapshot.step,
-        };
-        let sha256 = sha256_hex(weights);
-        let now = now();
-        Manifest {
-            schema: SCHEMA,
-            run: self.status.run.clone(),
-            instance: self.status.instance.clone(),
-            sequence: self.sequence + 1,
-            epoch: snapshot.epoch,
-            step: snapshot.step,
-            time: if now > self.last_time {
-                now
-            } else {
-                self.last_time + 1e-6
-            },
-            // JSON has no NaN.
-            train_loss: snapshot.train_loss.filter(|loss| loss.is_finite()),
-            valid_loss: snapshot.valid_loss.filter(|loss| loss.is_finite()),
-            learning_rate: snapshot.learning_rate.filter(|rate| rate.is_finite()),
-            consumed: snapshot.consumed,
-            weights: Weights {
-                file: stem.weights_name(&sha256),
-                format: BURNPACK.to_owned(),
-                bytes: weights.len() as u64,
-                sha256,
-            },
-            parameters: snapshot.parameters,
-            tags: snapshot.tags,
-        }
-    }
-
-    /// Removes what the new checkpoint replaces, by name or by age.
-    fn tidy(
-        &self,
-        current: &Path,
-        weights: &Path,
-        replaced: Option<&Found>,
-    ) -> Result<(), CheckpointError> {
-        let same_step = match replaced {
-            Some(old) if old.weights_path() != weights => remove_weights(old),
-            _ => Ok(()),
-        };
-        let old = retain(&self.directory, &self.status.run, self.keep, current);
-        same_step.and(old)
     }
 }
 
 /// Seconds since 1970, to the microsecond: more digits would be noise.
-fn now() -> f64 {
-    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+fn seconds(time: SystemTime) -> f64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(elapsed) => elapsed.as_micros() as f64 / 1e6,
         Err(_) => 0.0,
     }

@@ -65,6 +65,15 @@ pub enum HookError {
         /// Bytes that are allowed.
         limit: u64,
     },
+    /// Another training publishes the same run at the same time.
+    #[error(
+        "another training publishes the run `{run}`, too, and each removes and replaces checkpoints of both: \
+         give each training a run name of its own"
+    )]
+    Shared {
+        /// The name of the run.
+        run: String,
+    },
     /// Something panicked; the panic was contained.
     #[error("panic while {during}: {message}")]
     Panicked {
@@ -79,7 +88,11 @@ impl HookError {
     /// One word per kind of trouble, so that each kind is reported once and not at every checkpoint.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Self::Open(error) | Self::Publish(error) | Self::Tidy(error) => error.reason(),
+            Self::Open(error) | Self::Publish(error) | Self::Tidy(error) => match error.reason() {
+                // One directory that is gone or no longer ours: read or written, it is the same trouble.
+                "vanished" | "io" => "unwritable",
+                reason => reason,
+            },
             Self::Record(_) => "record",
             Self::Spawn(_) => "spawn",
             Self::WriterDied => "writer",
@@ -87,6 +100,7 @@ impl HookError {
             Self::Uninitialized { .. } => "uninitialized",
             Self::Rank { .. } => "rank",
             Self::Budget { .. } => "budget",
+            Self::Shared { .. } => "shared",
             Self::Panicked { .. } => "panic",
         }
     }

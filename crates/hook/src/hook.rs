@@ -229,7 +229,8 @@ impl Hook {
     }
 
     /// Waits until all checkpoints handed over are written, for at most [`FINISH_LIMIT`], and marks
-    /// the run as finished. Returns whether everything is on the disk.
+    /// the run as finished. Returns whether the last checkpoint and the end of the run are on the disk;
+    /// what was lost before that is counted in [`Stats`].
     ///
     /// Training again with the same hook takes the run up again.
     ///
@@ -328,7 +329,7 @@ impl Hook {
                     moment,
                     loss,
                     learning_rate: passing.learning_rate,
-                    consumed: std::mem::take(&mut passing.consumed),
+                    consumed: std::mem::take(&mut passing.consumed).into(),
                     parameters,
                 };
                 drop(passing);
@@ -336,6 +337,13 @@ impl Hook {
             }
             Err(error) => counters.failed(&error),
         }
+    }
+
+    /// Publishes on another system than the operating system itself.
+    #[cfg(test)]
+    pub(crate) fn on(self, system: Arc<dyn mirrorwatch_checkpoint::System>) -> Self {
+        self.inner.settings().system = system;
+        self
     }
 
     /// Ends the writer thread as a crash would.

@@ -69,7 +69,8 @@ impl Inner {
         }
     }
 
-    /// Waits for the writer to come to its end. Returns whether it has written everything.
+    /// Waits for the writer to come to its end. Returns whether it has written the last checkpoint and
+    /// the run's end.
     pub(crate) fn end(&self, limit: Duration, ending: Ending) -> bool {
         // Inert while waiting, so that no other thread starts a second writer meanwhile. A statement of
         // its own, so that the lock is not held while waiting.
@@ -83,9 +84,9 @@ impl Inner {
             State::Inert => return false,
         };
         match writer.finish(limit, ending) {
-            Ok(()) => {
+            Ok(written) => {
                 *self.state() = State::Idle;
-                true
+                written
             }
             Err(error) => {
                 self.give_up(&mut self.state(), &error);

@@ -125,6 +125,7 @@ mod error;
 mod hook;
 mod inner;
 mod loss;
+mod positions;
 mod publisher;
 mod queue;
 mod stats;

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param, Parameter as BurnParameter};
 use burn::tensor::{Bool, DType, Int, Tensor};
 use mirrorwatch_checkpoint::{
-    CheckpointError, Consumed, DEFAULT_KEEP, Parameter, RunWriter, Snapshot,
+    CheckpointError, Consumed, DEFAULT_KEEP, Native, Parameter, RunWriter, Snapshot, System,
 };
 
 use crate::error::HookError;
+use crate::positions::Positions;
 use crate::queue::{Checkpoint, Moment, Parameters};
 use crate::stats::Stats;
 use crate::tape::Tape;
@@ -26,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) on_improvement: bool,
     /// Bytes that the run's checkpoints may take.
     pub(crate) disk: Option<u64>,
+    pub(crate) system: Arc<dyn System>,
 }
 
 impl Settings {
@@ -37,12 +40,13 @@ impl Settings {
             tags: BTreeMap::new(),
             on_improvement: false,
             disk: None,
+            system: Arc::new(Native),
         }
     }
 
     /// Creates the directory of the run, or takes up the one that is there.
     pub(crate) fn create(&self) -> Result<RunWriter, HookError> {
-        RunWriter::create(&self.root, &self.run)
+        RunWriter::create_on(Arc::clone(&self.system), &self.root, &self.run)
             .map(|writer| writer.with_keep(self.keep))
             .map_err(HookError::Open)
     }
@@ -55,10 +59,12 @@ pub(crate) struct Publisher {
     /// Failures and drops that the run's status already counts.
     failed: u64,
     dropped: u64,
-    /// The best validation loss so far.
+    /// The best validation loss that was published so far.
     best: Option<f64>,
     /// Samples consumed before checkpoints that were not published.
-    carried: Vec<u64>,
+    carried: Positions,
+    /// Whether it was said that another training publishes the same run.
+    told_shared: bool,
 }
 
 impl Publisher {
@@ -70,7 +76,8 @@ impl Publisher {
             failed: so_far.failed,
             dropped: so_far.dropped,
             best: None,
-            carried: Vec::new(),
+            carried: Positions::default(),
+            told_shared: false,
         }
     }
 
@@ -90,9 +97,7 @@ impl Publisher {
             // Without a validation there is nothing to wait for.
             _ => true,
         };
-        if improved {
-            self.best = valid_loss.or(self.best);
-        } else {
+        if !improved {
             self.carried.append(&mut checkpoint.consumed);
         }
         improved
@@ -105,10 +110,11 @@ impl Publisher {
         (train_loss, valid_loss): (Option<f64>, Option<f64>),
     ) -> Result<Option<HookError>, HookError> {
         self.carried.append(&mut checkpoint.consumed);
+        let is_end = checkpoint.moment == Moment::EpochEnd;
         // First, so that nothing is serialised for a directory that is not there.
         self.open()?;
 
-        let consumed = (!self.carried.is_empty()).then(|| Consumed::of(self.carried.clone()));
+        let consumed = (!self.carried.is_empty()).then(|| Consumed::of(self.carried.to_vec()));
         let snapshot = Snapshot {
             epoch: checkpoint.epoch as u64,
             step: checkpoint.step as u64,
@@ -133,13 +139,21 @@ impl Publisher {
         let writer = self.writer()?;
         writer.set_keep(keep);
         let published = write(writer, snapshot, &weights).map_err(HookError::Publish);
-        let remark = writer.take_warning().map(HookError::Tidy);
+        let mut remark = writer.take_warning().map(HookError::Tidy);
+        let is_shared = writer.is_shared();
         if published.is_err() && !writer.directory().is_dir() {
             // Someone removed the directory of the run: the next checkpoint creates it again.
             self.writer = None;
         }
         if published.is_ok() {
             self.carried.clear();
+            // Only now: a best epoch that is lost must not hold back those that are better than what is there.
+            self.best = valid_loss.filter(|_| is_end).or(self.best);
+        }
+        if remark.is_none() && is_shared && !self.told_shared {
+            self.told_shared = true;
+            let run = self.settings.run.clone();
+            remark = Some(HookError::Shared { run });
         }
         published.map(|()| remark)
     }

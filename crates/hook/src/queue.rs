@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use burn::store::ModuleRecord;
 
 use crate::loss::LossSample;
+use crate::positions::Positions;
 use crate::tape::Tape;
 
 /// Waiting checkpoints of epoch ends.
@@ -45,7 +46,7 @@ pub(crate) struct Checkpoint {
     pub(crate) loss: Option<f64>,
     pub(crate) learning_rate: Option<f64>,
     /// Positions of the training samples consumed since the checkpoint before; empty when nobody says.
-    pub(crate) consumed: Vec<u64>,
+    pub(crate) consumed: Positions,
     pub(crate) parameters: Parameters,
 }
 
@@ -221,7 +222,7 @@ mod tests {
             moment,
             loss: None,
             learning_rate: None,
-            consumed: Vec::new(),
+            consumed: Positions::default(),
             parameters: Parameters::Tape(Tape::record(&model).expect("initialised")),
         })
     }

@@ -79,7 +79,9 @@ impl Counters {
         tally.stats.published += 1;
         if let Some(error) = remark {
             tally.stats.last_error = Some(error.to_string());
-            let first = tally.reported.insert(error.kind());
+            // That a run is shared is said only once anyway, and is over with no success.
+            let first =
+                matches!(error, HookError::Shared { .. }) || tally.reported.insert(error.kind());
             drop(tally);
             if first {
                 tracing::warn!(%error, "mirrorwatch");

@@ -12,6 +12,12 @@ use crate::{Hook, HookError, MirrorwatchExt};
 mod common;
 use common::*;
 
+mod faults;
+#[cfg(unix)]
+mod places;
+mod random;
+mod slow;
+
 #[test]
 fn a_dead_writer_is_noticed_once_and_changes_nothing() {
     let _guard = one_at_a_time();

@@ -39,8 +39,9 @@ impl Shared {
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     wake: Sender<()>,
-    /// Says when the thread has come to its end; closes without a word if it died.
-    ended: Receiver<()>,
+    /// Says when the thread has come to its end, and whether the run's end is on the disk; closes without a word if it
+    /// died.
+    ended: Receiver<bool>,
 }
 
 impl Writer {
@@ -93,13 +94,13 @@ impl Writer {
     }
 
     /// Waits until everything handed over is written, for at most `limit`.
-    /// After the limit the thread goes on by itself.
-    pub(crate) fn finish(self, limit: Duration, ending: Ending) -> Result<(), HookError> {
+    /// After the limit the thread goes on by itself. Says whether the last checkpoint and the run's end are written.
+    pub(crate) fn finish(self, limit: Duration, ending: Ending) -> Result<bool, HookError> {
         self.shared.queue().end(ending);
         // A dead writer shows below.
         let _ = self.wake();
         let result = match self.ended.recv_timeout(limit) {
-            Ok(()) => Ok(()),
+            Ok(written) => Ok(written),
             Err(RecvTimeoutError::Timeout) => return Err(HookError::TimedOut(limit)),
             Err(RecvTimeoutError::Disconnected) => Err(HookError::WriterDied),
         };
@@ -119,7 +120,7 @@ impl Writer {
         match self.ended.try_recv() {
             Err(TryRecvError::Disconnected) => Err(HookError::WriterDied),
             // It says a word only when it was told to end.
-            Ok(()) | Err(TryRecvError::Empty) => Ok(()),
+            Ok(_) | Err(TryRecvError::Empty) => Ok(()),
         }
     }
 
@@ -144,7 +145,7 @@ fn run(
     shared: &Shared,
     mut publisher: Publisher,
     woken: &Receiver<()>,
-    end: &Sender<()>,
+    end: &Sender<bool>,
     requested: &AtomicBool,
 ) {
     // The run should be visible before its first checkpoint; a failure is met again, and counted
@@ -154,6 +155,7 @@ fn run(
     }
 
     let mut losses = Losses::default();
+    let mut last_is_lost = false;
     let (mut nap, mut looked) = (NAPS[0], Instant::now());
     loop {
         let next = shared.queue().next();
@@ -181,12 +183,17 @@ fn run(
                     publisher.publish(*checkpoint, loss)
                 });
                 shared.counters.wrote_for(started.elapsed());
+                last_is_lost = done.is_err();
                 match done {
                     Ok(remark) => shared.counters.published(remark.as_ref()),
                     Err(error) => {
                         shared.counters.failed(&error);
-                        publisher.count(&shared.counters.read());
-                        publisher.say_so();
+                        // Nothing to add to that: what fails here has failed before.
+                        let _ = contain("writing the status", || {
+                            publisher.count(&shared.counters.read());
+                            publisher.say_so();
+                            Ok(())
+                        });
                     }
                 }
             }
@@ -214,11 +221,11 @@ fn run(
                         Ok(())
                     }
                 });
-                if let Err(error) = ended {
-                    shared.counters.failed(&error);
+                if let Err(error) = &ended {
+                    shared.counters.failed(error);
                 }
                 // The other side may have stopped waiting.
-                let _ = end.send(());
+                let _ = end.send(ended.is_ok() && !last_is_lost);
                 return;
             }
         }

@@ -3,9 +3,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod clock;
 mod concurrent;
+mod faulty;
 mod model;
+mod power;
 mod publish;
+mod replay;
 mod spooling;
 
 use std::fs;

@@ -2,6 +2,8 @@
 //! random numbers, Adam's moments.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod log;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
