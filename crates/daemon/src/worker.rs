@@ -1,8 +1,8 @@
 //! The worker: takes checkpoints from the queue and scans them, one at a time, come what may.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mirrorwatch_checkpoint::{Manifest, write_atomic};
@@ -13,6 +13,7 @@ use mirrorwatch_influence::{
 use mirrorwatch_stats::shards::{Alone, Exchange};
 
 use crate::account::{Account, Levels, account_with};
+use crate::brief::brief;
 use crate::budget::{Budget, Plan};
 use crate::error::DaemonError;
 use crate::hub::{Hub, now};
@@ -32,6 +33,7 @@ use crate::summary::{SUMMARY_SCHEMA, Summary};
 use crate::totals::Totals;
 use crate::turns::{Turns, agree};
 
+mod load;
 mod parts;
 mod shards;
 
@@ -69,6 +71,8 @@ pub struct Worker<T: Task> {
     pub hub: Arc<Hub>,
     /// Set to stop between batches.
     pub cancel: Arc<AtomicBool>,
+    /// The parameters of the task's model, once they are known.
+    pub parameters: OnceLock<Vec<model::Parameter>>,
 }
 
 /// Random changes of the weights when leaks are looked for while training runs: half of what the command takes.
@@ -107,6 +111,7 @@ impl<T: Task> Worker<T> {
                 format!("the scan panicked: {}", panic_text(panic.as_ref())),
             ),
         };
+        let message = brief(&message);
         // A scan that was told to stop is not a failure; it is done again after the restart.
         if self.cancel.load(Ordering::Relaxed) {
             return Err(message);
@@ -148,19 +153,7 @@ impl<T: Task> Worker<T> {
             true => self.window(&lock(&state), job),
             false => self.part(&lock(&state), plan),
         };
-        let bytes = job
-            .spooled
-            .read_verified()
-            .map_err(|error| failed("spool")(&error))?;
-        let parameters = described(manifest);
-        let model = model::load_as(
-            self.task.as_ref(),
-            &manifest.weights.format,
-            &parameters,
-            bytes,
-            &self.config.device,
-        )
-        .map_err(|error| failed("load")(&error))?;
+        let model = self.load(job)?;
 
         let checkpoint = job.spooled.key().to_string();
         let labels = match &part {

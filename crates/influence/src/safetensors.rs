@@ -1,7 +1,11 @@
 //! Weights from safetensors files, of Burn or of PyTorch.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::store::{KeyRemapper, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+
+use serde::Deserialize;
 
 use crate::error::InfluenceError;
 
@@ -74,9 +78,20 @@ fn is_burns(bytes: &[u8]) -> Result<bool, InfluenceError> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(cut)?;
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
     let header = rest.get(..length).ok_or_else(cut)?;
-    let header: serde_json::Value = serde_json::from_slice(header)
+    let header: Header = serde_json::from_slice(header)
         .map_err(|error| InfluenceError::Safetensors(format!("its header is no JSON: {error}")))?;
-    Ok(header["__metadata__"]["producer"] == "burn")
+    Ok(header
+        .metadata
+        .and_then(|mut metadata| metadata.remove("producer"))
+        .is_some_and(|producer| producer == "burn"))
+}
+
+/// As much of a header as we look at. What is said of the tensors is left where it is: a tree of it would take many times
+/// the header's own bytes.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 #[cfg(test)]

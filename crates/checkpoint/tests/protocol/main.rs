@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod concurrent;
+mod hostile;
 mod model;
 mod publish;
 mod spooling;
