@@ -242,6 +242,30 @@ fn a_shape_with_as_many_numbers_is_another_architecture() {
 }
 
 #[test]
+fn a_header_beyond_all_measure_is_refused_before_anything_is_made_of_it() {
+    let refused = "its header takes 2097152 bytes, where that of the task's model never takes more than 1050624";
+    let bomb = with_metadata(&record(), &vec![0x81; 2 << 20]);
+    assert!(matches!(tried("burnpack", bomb), Err(InfluenceError::Record(why)) if why == refused));
+    let whole = safetensors();
+    let length = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    // Spaces at the end of a header are allowed by the format.
+    for (padded, fits) in [(1 << 20, true), (2 << 20, false)] {
+        let header = [&whole[8..8 + length], &vec![b' '; padded - length]].concat();
+        let bytes = [
+            &(padded as u64).to_le_bytes()[..],
+            &header,
+            &whole[8 + length..],
+        ]
+        .concat();
+        match tried("safetensors", bytes) {
+            Ok(_) => assert!(fits),
+            Err(InfluenceError::Safetensors(why)) => assert!(!fits && why == refused, "{why}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
 fn a_file_beyond_all_measure_is_refused_before_it_is_read() {
     let own = parameters(&Line.model(&device()));
     // Eight numbers of sixteen bytes, and what a header may take.

@@ -183,6 +183,21 @@ pub fn plausible(
     Ok(())
 }
 
+/// What a header may take that lists the weights of a model with so many parameters, in bytes. Both formats allow a hundred
+/// megabytes, of which their readers make a tree of up to sixteen times as much before they look at it.
+pub(crate) fn most_of_header(parameters: usize) -> u64 {
+    // A mebibyte for whatever else people put there, and a kibibyte for name, shape and place of each.
+    (1 << 20) + ((parameters as u64) << 10)
+}
+
+/// What is wrong with a header of so many bytes, if anything.
+pub(crate) fn oversized_header(bytes: u64, parameters: usize) -> Option<String> {
+    let most = most_of_header(parameters);
+    (bytes > most).then(|| {
+        format!("its header takes {bytes} bytes, where that of the task's model never takes more than {most}")
+    })
+}
+
 /// Builds the task's model on `device` with the weights in `bytes` (a burnpack record).
 ///
 /// `described` is what the checkpoint's manifest says of its parameters; it is compared before
@@ -214,7 +229,14 @@ pub fn load<T: Task>(
 ) -> Result<T::Model, InfluenceError> {
     // A fresh model each time: loading into a clone would share BatchNorm statistics with it.
     let model = task.model(device);
-    plausible(&parameters(&model), described, bytes.len() as u64)?;
+    let own = parameters(&model);
+    plausible(&own, described, bytes.len() as u64)?;
+    // After magic and version.
+    if let Some(length) = bytes.get(6..).and_then(<[u8]>::first_chunk)
+        && let Some(problem) = oversized_header(u32::from_le_bytes(*length).into(), own.len())
+    {
+        return Err(InfluenceError::Record(problem));
+    }
     // From bytes, never from a path: Burn's file records are read lazily, and the file may be
     // deleted or replaced meanwhile.
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))
