@@ -26,6 +26,8 @@ mod grafana_metrics;
 mod grafana_panels;
 mod help;
 #[cfg(target_os = "linux")]
+mod hostile_files;
+#[cfg(target_os = "linux")]
 mod live;
 mod metrics_docs;
 mod moto_store;

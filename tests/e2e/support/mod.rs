@@ -13,5 +13,6 @@ pub mod server;
 pub mod sidecar;
 pub mod tls;
 pub mod trainer;
+pub mod trial;
 pub mod wait;
 pub mod webhook;
