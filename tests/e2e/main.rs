@@ -26,6 +26,8 @@ mod grafana_metrics;
 mod grafana_panels;
 mod hazards;
 mod help;
+#[cfg(target_os = "linux")]
+mod hostile_files;
 mod kills;
 #[cfg(target_os = "linux")]
 mod live;

@@ -10,15 +10,19 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::digest::sha256_hex;
+use crate::digest::sha256_of;
 use crate::reader::{file_names, refuse_link};
 use crate::spool::{self, Spooled};
 use crate::{
-    BURNPACK, CheckpointError, Key, Manifest, SAFETENSORS, SCHEMA, Weights, check_run_name,
+    BURNPACK, CheckpointError, Key, Manifest, SAFETENSORS, SCHEMA, Weights, check_run_name, plain,
+    read_plain,
 };
 
 /// Files that are written in place count as complete when they have not changed for this long.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// The largest log that a loss is taken from, in bytes.
+const LARGEST_LOG: u64 = 64 << 20;
 
 /// The writer that manifests of such checkpoints name.
 pub const UNHOOKED: &str = "unhooked";
@@ -161,10 +165,9 @@ impl Artifacts {
     fn train_loss(&self, epoch: u64) -> Option<f64> {
         let log = self.directory.join(format!("train/epoch-{epoch}/Loss.log"));
         // A log of a million lines is no loss to be without.
-        let text = fs::metadata(&log)
-            .is_ok_and(|m| m.len() < 64 << 20)
-            .then(|| fs::read_to_string(&log))?;
-        mean_of_log(&text.ok()?)
+        let text = read_plain(&log, LARGEST_LOG).ok()?;
+        // Of a training that has diverged, as if it had not said: that is what its weights are for.
+        mean_of_log(std::str::from_utf8(&text).ok()?).filter(|loss| loss.is_finite())
     }
 }
 
@@ -347,22 +350,16 @@ impl Taken {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spooled(self) -> Result<Spooled, CheckpointError> {
-        let failed = |source| CheckpointError::reading(self.link.path(), source);
-        let mut bytes = Vec::new();
-        fs::File::open(self.link.path())
-            .and_then(|file| {
-                file.take(self.max_bytes.saturating_add(1))
-                    .read_to_end(&mut bytes)
-            })
-            .map_err(failed)?;
-        if bytes.len() as u64 > self.max_bytes {
+        let (file, _) = plain::open(self.link.path(), &self.file.path)?;
+        let (sha256, bytes) = sha256_of(file.take(self.max_bytes.saturating_add(1)))
+            .map_err(|source| CheckpointError::reading(self.link.path(), source))?;
+        if bytes > self.max_bytes {
             return Err(CheckpointError::TooLarge {
                 path: self.file.path,
-                bytes: bytes.len() as u64,
+                bytes,
                 limit: self.max_bytes,
             });
         }
-        let sha256 = sha256_hex(&bytes);
         let file = &self.file;
         let name = file.path.file_name().unwrap_or_default();
         let manifest = Manifest {
@@ -378,7 +375,7 @@ impl Taken {
             weights: Weights {
                 file: name.to_string_lossy().into_owned(),
                 format: file.format.to_owned(),
-                bytes: bytes.len() as u64,
+                bytes,
                 sha256: sha256.clone(),
             },
             ..Manifest::default()

@@ -125,3 +125,33 @@ fn logs_of_the_learner() {
     assert_eq!(mean_of_log(""), None);
     assert_eq!(mean_of_log("x,2\n"), None);
 }
+
+/// A log is looked for on the word of a file's name: it may be anything, and must not keep the listing from going on.
+#[test]
+#[cfg(unix)]
+fn a_log_that_is_a_pipe_a_device_or_no_text_is_no_loss() {
+    use std::os::unix::fs::symlink;
+    let place = tempfile::tempdir().unwrap();
+    let these = artifacts(place.path());
+    let log = place.path().join("train/epoch-1/Loss.log");
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    fs::write(place.path().join("model-1.bpk"), b"weights").unwrap();
+    let loss = || {
+        let file = these.list().unwrap().remove(0);
+        let taken = these.take(file, place.path().join("spool"), 100).unwrap();
+        taken.spooled().unwrap().manifest().train_loss
+    };
+    let made = std::process::Command::new("mkfifo").arg(&log).status();
+    assert!(made.unwrap().success());
+    assert_eq!(loss(), None);
+    fs::remove_file(&log).unwrap();
+    symlink("/dev/zero", &log).unwrap();
+    assert_eq!(loss(), None);
+    fs::remove_file(&log).unwrap();
+    for text in [&b"\xff\xfe,1"[..], b"NaN,3", b"inf,final", b"1e308,1e308"] {
+        fs::write(&log, text).unwrap();
+        assert_eq!(loss(), None);
+    }
+    fs::write(&log, "0.5,2").unwrap();
+    assert_eq!(loss(), Some(0.5));
+}

@@ -3,14 +3,39 @@
 use std::collections::hash_map::RandomState;
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
+use std::io::{self, Read};
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
+/// Bytes that are hashed at once.
+const BLOCK: usize = 1 << 16;
+
 /// SHA-256 in lower-case hexadecimal.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
+    hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of all that can be read, in lower-case hexadecimal, and how many bytes that is. Little of it is in memory at once.
+pub(crate) fn sha256_of(mut from: impl Read) -> io::Result<(String, u64)> {
+    let (mut digest, mut total) = (Sha256::new(), 0);
+    let mut block = vec![0; BLOCK];
+    loop {
+        match from.read(&mut block) {
+            Ok(0) => return Ok((hex(&digest.finalize()), total)),
+            Ok(count) => {
+                digest.update(&block[..count]);
+                total += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         // Writing into a string does not fail.
         let _ = write!(text, "{byte:02x}");
     }
@@ -42,6 +67,14 @@ mod tests {
             sha256_hex(b"abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    /// A million times "a", of the examples of FIPS 180.
+    #[test]
+    fn known_hash_of_what_is_read_piece_by_piece() {
+        let (hash, bytes) = sha256_of(io::repeat(b'a').take(1_000_000)).unwrap();
+        let known = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+        assert_eq!((hash.as_str(), bytes), (known, 1_000_000));
     }
 
     #[test]

@@ -11,6 +11,9 @@ const MAX_RUN_NAME: usize = 128;
 /// Digits of a weights file's hash that its name carries.
 const HASH_DIGITS: usize = 12;
 
+/// Characters of somebody else's text that a message shows.
+const SHOWN: usize = 100;
+
 /// Name of the file with a run's status, in its directory.
 pub const STATUS_FILE: &str = "run.json";
 
@@ -100,6 +103,14 @@ impl fmt::Display for Stem {
 /// The part of a hash that is enough for people and file names.
 pub(crate) fn short_hash(sha256: &str) -> &str {
     sha256.get(..HASH_DIGITS).unwrap_or(sha256)
+}
+
+/// As much of a text as a message needs to show.
+pub(crate) fn start_of(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 pub(crate) fn is_lower_hex(text: &str) -> bool {

@@ -1,27 +1,79 @@
 //! Reads manifests and status files, believing nothing in them unchecked.
 
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::name::{self, Stem};
-use crate::{CheckpointError, MAX_MANIFEST_BYTES, Manifest, RunStatus, SCHEMA};
+use crate::{CheckpointError, MAX_MANIFEST_BYTES, Manifest, RunStatus, SCHEMA, read_plain};
 
 impl Manifest {
     /// Reads a manifest and holds it against its file name.
     pub(crate) fn read(path: &Path, stem: Stem) -> Result<Manifest, CheckpointError> {
-        let manifest: Manifest = read_json(path)?;
-        if !name::is_plain(&manifest.weights.file) {
-            let problem = format!("it names the weights file {:?}", manifest.weights.file);
+        Self::of(path, stem, &read_plain(path, MAX_MANIFEST_BYTES)?)
+    }
+
+    /// Reads a manifest that is in memory, and holds it against the name of its file as a listing does.
+    ///
+    /// # Arguments
+    ///
+    /// * `path` - the file it came from; only its name matters, and it is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Malformed`], [`CheckpointError::Version`], [`CheckpointError::UnsafePath`] if the weights would be
+    /// elsewhere, [`CheckpointError::TooLarge`], and [`CheckpointError::Invalid`], also for a name that no manifest has.
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{CheckpointError, Manifest, RunWriter, Snapshot, list_checkpoints};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// # let root = root.path();
+    /// RunWriter::create(root, "mnist")?.publish(Snapshot::default(), b"weights")?;
+    /// let found = list_checkpoints(root, "mnist")?.manifests.remove(0);
+    /// let bytes = std::fs::read(&found.path)?;
+    /// assert_eq!(Manifest::from_bytes(&found.path, &bytes)?, found.manifest);
+    /// let refused = Manifest::from_bytes("epoch-000007-step-0000000000.json", &bytes);
+    /// assert!(matches!(refused, Err(CheckpointError::Invalid { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Manifest, CheckpointError> {
+        let path = path.as_ref();
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name.and_then(Stem::of_manifest) {
+            Some(stem) => Self::of(path, stem, bytes),
+            None => Err(CheckpointError::Invalid {
+                path: path.to_path_buf(),
+                problem: "no manifest has this name".to_string(),
+            }),
+        }
+    }
+
+    fn of(path: &Path, stem: Stem, bytes: &[u8]) -> Result<Manifest, CheckpointError> {
+        let manifest: Manifest = json(path, bytes)?;
+        let file = &manifest.weights.file;
+        if !name::is_plain(file) {
+            let problem = format!("it names the weights file {:?}", name::start_of(file));
             return Err(CheckpointError::unsafe_path(path, problem));
         }
         let invalid = |problem: String| CheckpointError::Invalid {
             path: path.to_path_buf(),
             problem,
         };
+        // They are kept for as long as the run is, for every checkpoint anew.
+        for (what, text) in [
+            ("instance", &manifest.instance),
+            ("format", &manifest.weights.format),
+            ("weights file", file),
+        ] {
+            if text.len() > LONGEST_NAME {
+                return Err(invalid(format!(
+                    "its {what} is a text of {} bytes, more than {LONGEST_NAME}",
+                    text.len()
+                )));
+            }
+        }
         if manifest.epoch != stem.epoch || manifest.step != stem.step {
             return Err(invalid(format!(
                 "it describes epoch {} step {}",
@@ -30,6 +82,7 @@ impl Manifest {
         }
         let sha256 = &manifest.weights.sha256;
         if sha256.len() != 64 || !name::is_lower_hex(sha256) {
+            let sha256 = name::start_of(sha256);
             return Err(invalid(format!("{sha256:?} is not a sha256 in lower case")));
         }
         Ok(manifest)
@@ -38,9 +91,31 @@ impl Manifest {
 
 impl RunStatus {
     pub(crate) fn read(path: &Path) -> Result<RunStatus, CheckpointError> {
-        read_json(path)
+        Self::from_bytes(path, &read_plain(path, MAX_MANIFEST_BYTES)?)
+    }
+
+    /// Reads a status that is in memory; `path` is named in errors.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Malformed`], [`CheckpointError::Version`] and [`CheckpointError::TooLarge`].
+    ///
+    /// ```
+    /// use mirrorwatch_checkpoint::{RunStatus, RunWriter};
+    ///
+    /// # let root = tempfile::tempdir()?;
+    /// let path = RunWriter::create(root.path(), "mnist")?.directory().join("run.json");
+    /// assert_eq!(RunStatus::from_bytes(&path, &std::fs::read(&path)?)?.published, 0);
+    /// assert!(RunStatus::from_bytes(&path, b"{}").is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<RunStatus, CheckpointError> {
+        json(path.as_ref(), bytes)
     }
 }
+
+/// The longest names in a manifest, in bytes: those of files have no more.
+const LONGEST_NAME: usize = 255;
 
 /// Only this much is certain to be the same in every version.
 #[derive(Deserialize)]
@@ -48,17 +123,24 @@ struct Versioned {
     schema: u64,
 }
 
-/// Reads a small JSON file of this protocol. The version is looked at before the rest, so that a newer
+/// A small JSON file of this protocol. The version is looked at before the rest, so that a newer
 /// file is refused for being newer and not for a field that has changed.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
-    let bytes = read_small(path)?;
+fn json<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, CheckpointError> {
+    let length = bytes.len() as u64;
+    if length > MAX_MANIFEST_BYTES {
+        return Err(CheckpointError::TooLarge {
+            path: path.to_path_buf(),
+            bytes: length,
+            limit: MAX_MANIFEST_BYTES,
+        });
+    }
     let malformed = |error: serde_json::Error| CheckpointError::Malformed {
         path: path.to_path_buf(),
         line: error.line(),
         column: error.column(),
         message: without_position(&error.to_string()),
     };
-    let versioned: Versioned = serde_json::from_slice(&bytes).map_err(malformed)?;
+    let versioned: Versioned = serde_json::from_slice(bytes).map_err(malformed)?;
     if versioned.schema != u64::from(SCHEMA) {
         return Err(CheckpointError::Version {
             path: path.to_path_buf(),
@@ -66,41 +148,19 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
             supported: SCHEMA,
         });
     }
-    serde_json::from_slice(&bytes).map_err(malformed)
+    serde_json::from_slice(bytes).map_err(malformed)
 }
 
-/// Reads a plain file of at most [`MAX_MANIFEST_BYTES`].
-fn read_small(path: &Path) -> Result<Vec<u8>, CheckpointError> {
-    let failed = |source| CheckpointError::reading(path, source);
-    // Also keeps a named pipe from blocking the reader for ever.
-    if !fs::symlink_metadata(path).map_err(failed)?.is_file() {
-        return Err(CheckpointError::unsafe_path(path, "it is not a plain file"));
-    }
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
-        return Err(CheckpointError::TooLarge {
-            path: path.to_path_buf(),
-            bytes: bytes.len() as u64,
-            limit: MAX_MANIFEST_BYTES,
-        });
-    }
-    Ok(bytes)
-}
-
-/// The parser repeats line and column at the end of its message; ours has them already.
+/// The parser repeats line and column at the end of its message; ours has them already. It also quotes what it has
+/// found, however long that is.
 fn without_position(message: &str) -> String {
-    match message.rfind(" at line ") {
-        Some(at) => message[..at].to_owned(),
-        None => message.to_owned(),
-    }
+    let end = message.rfind(" at line ").unwrap_or(message.len());
+    name::start_of(&message[..end])
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use super::*;
@@ -186,7 +246,7 @@ mod tests {
     fn a_manifest_without_end_is_not_read_to_it() {
         let error = read(&json(|value| value["run"] = "x".repeat(2 << 20).into())).unwrap_err();
         assert!(
-            matches!(error, CheckpointError::TooLarge { bytes, limit, .. } if bytes == limit + 1)
+            matches!(error, CheckpointError::TooLarge { bytes, limit, .. } if bytes > 2 * limit)
         );
     }
 

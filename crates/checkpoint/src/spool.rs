@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::atomic::temporary_name;
 use crate::digest::sha256_hex;
 use crate::name::Stem;
-use crate::{CheckpointError, Found, Key, Manifest};
+use crate::{CheckpointError, Found, Key, Manifest, plain};
 
 /// A checkpoint whose weights are in the spool directory. They are removed from there when this is
 /// dropped.
@@ -124,7 +124,7 @@ impl Link {
         spool_dir: &Path,
         max_bytes: u64,
     ) -> Result<Self, CheckpointError> {
-        check_plain(source, source)?;
+        plain::check(source, source)?;
         create_private(spool_dir)?;
         let link = Self {
             path: spool_dir.join(temporary_name("taken")),
@@ -132,7 +132,7 @@ impl Link {
             removed: false,
         };
         link.link_or_copy(max_bytes)?;
-        check_plain(&link.path, &link.source)?;
+        plain::check(&link.path, &link.source)?;
         Ok(link)
     }
 
@@ -162,8 +162,7 @@ impl Link {
     }
 
     fn copy(&self, bytes: u64) -> Result<(), CheckpointError> {
-        let from = File::open(&self.source)
-            .map_err(|source| CheckpointError::reading(&self.source, source))?;
+        let (from, _) = plain::open(&self.source, &self.source)?;
         let mut to = File::create_new(&self.path)
             .map_err(|source| CheckpointError::writing(&self.path, source))?;
         // One byte more than expected is enough to see that the file is too long.
@@ -263,10 +262,14 @@ impl Spooled {
     pub fn read_verified(&self) -> Result<Vec<u8>, CheckpointError> {
         let failed = |source| CheckpointError::reading(&self.link.path, source);
         let expected = self.manifest.weights.bytes;
+        let (file, length) = plain::open(&self.link.path, &self.link.source)?;
         // Before memory is taken for as many bytes as the manifest claims.
-        check_file(&self.link.path, &self.link.source, expected)?;
-        let file = File::open(&self.link.path).map_err(failed)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+        check_length(&self.link.source, expected, length)?;
+        let mut bytes = Vec::new();
+        // What does not fit is an error and not the end of the process.
+        bytes
+            .try_reserve_exact(usize::try_from(expected).unwrap_or(usize::MAX))
+            .map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
         file.take(expected.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(failed)?;
@@ -313,24 +316,8 @@ impl Spooled {
 
 /// Makes sure that `path` is a plain file of the right length; errors name `shown`.
 fn check_file(path: &Path, shown: &Path, expected: u64) -> Result<(), CheckpointError> {
-    let actual = check_plain(path, shown)?;
+    let actual = plain::check(path, shown)?;
     check_length(shown, expected, actual)
-}
-
-/// Makes sure that `path` is a plain file, and tells its length; errors name `shown`.
-fn check_plain(path: &Path, shown: &Path) -> Result<u64, CheckpointError> {
-    let metadata =
-        fs::symlink_metadata(path).map_err(|source| CheckpointError::reading(path, source))?;
-    if metadata.is_symlink() {
-        return Err(CheckpointError::unsafe_path(shown, "it is a symbolic link"));
-    }
-    if !metadata.is_file() {
-        return Err(CheckpointError::unsafe_path(
-            shown,
-            "it is not a plain file",
-        ));
-    }
-    Ok(metadata.len())
 }
 
 fn check_length(path: &Path, expected: u64, actual: u64) -> Result<(), CheckpointError> {

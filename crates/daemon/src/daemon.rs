@@ -1,8 +1,8 @@
 //! The daemon: threads, their beginning and their end.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -166,6 +166,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         cancel: cancel.clone(),
         apart: Apart::new(scan_timeout, cancel.clone(), hub.clone()),
         attempts: Attempts::continued(&state),
+        parameters: OnceLock::new(),
     };
     let intake = Intake {
         root: args.root.clone(),

@@ -8,10 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rangemap::RangeInclusiveSet;
+
 use mirrorwatch_checkpoint::{
     CheckpointError, Found, Key, Listing, STATUS_FILE, Spooled, list_checkpoints, list_runs, spool,
 };
 
+use crate::brief::brief;
 use crate::hub::{Hub, now};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -69,11 +72,11 @@ pub struct Taken {
     keys: BTreeSet<Key>,
     rejected: BTreeSet<(PathBuf, String)>,
     /// Rejected manifests whose sequence numbers, which nobody could read, are still to turn up as gaps.
-    unplaced: usize,
-    /// Sequence numbers seen of each training process.
-    sequences: BTreeMap<String, BTreeSet<u64>>,
+    unplaced: u64,
+    /// Sequence numbers seen of each training process. As ranges: a single manifest may claim that a million are missing.
+    sequences: BTreeMap<String, RangeInclusiveSet<u64>>,
     /// Numbers that were not there at the last listing; counted when the next confirms it.
-    gaps: BTreeSet<(String, u64)>,
+    gaps: BTreeMap<String, RangeInclusiveSet<u64>>,
 }
 
 impl Taken {
@@ -90,9 +93,9 @@ impl Taken {
         }
         if passed_the_queue(&entry.outcome) {
             // The queue is in order: what is missing below it was dealt with, missed or refused.
-            seen.extend(1..=entry.sequence);
+            seen.insert(1.min(entry.sequence)..=entry.sequence);
         } else {
-            seen.insert(entry.sequence);
+            seen.insert(entry.sequence..=entry.sequence);
         }
     }
 }
@@ -183,7 +186,7 @@ impl Intake {
 
     fn reject(&mut self, run: &str, rejected: Vec<(PathBuf, CheckpointError)>) {
         for (path, error) in rejected {
-            let message = error.to_string();
+            let message = brief(&error.to_string());
             let is_status = path.ends_with(STATUS_FILE);
             let taken = self.taken.entry(run.to_string()).or_default();
             if taken.rejected.insert((path, message.clone())) {
@@ -208,10 +211,11 @@ impl Intake {
                 .sequences
                 .entry(manifest.instance.clone())
                 .or_default();
-            if manifest.sequence <= HIGHEST_SEQUENCE
-                && seen.insert(manifest.sequence)
-                && taken.keys.contains(&found.key())
-            {
+            if manifest.sequence > HIGHEST_SEQUENCE || seen.contains(&manifest.sequence) {
+                continue;
+            }
+            seen.insert(manifest.sequence..=manifest.sequence);
+            if taken.keys.contains(&found.key()) {
                 // A step's checkpoint published again at the end of its epoch, for instance.
                 tracing::info!(run, checkpoint = %found.key(), "skipped, published twice");
                 self.metrics.seen.inc();
@@ -220,27 +224,38 @@ impl Intake {
                 self.runs.note(run, found_entry(found, outcome));
             }
         }
-        let mut gaps = BTreeSet::new();
+        let mut gaps = BTreeMap::new();
         for (instance, seen) in &mut taken.sequences {
-            let highest = seen.last().copied().unwrap_or(0);
-            for sequence in 1..=highest {
-                if seen.contains(&sequence) {
-                    continue;
-                }
-                let gap = (instance.clone(), sequence);
-                if taken.gaps.contains(&gap) {
-                    seen.insert(sequence);
-                    if taken.unplaced > 0 {
-                        // Counted already, when its manifest was refused.
-                        taken.unplaced -= 1;
-                        continue;
+            let highest = seen.last().map_or(0, |range| *range.end());
+            if highest == 0 {
+                continue;
+            }
+            let missing: RangeInclusiveSet<u64> = seen.gaps(&(1..=highest)).collect();
+            let mut unsure = missing.clone();
+            if let Some(before) = taken.gaps.get(instance) {
+                for range in missing.intersection(before) {
+                    let count = range.end() - range.start() + 1;
+                    // Those were counted already, when their manifests were refused.
+                    let placed = count.min(taken.unplaced);
+                    taken.unplaced -= placed;
+                    let missed = count - placed;
+                    if missed > 0 {
+                        let (from, to) = (range.start(), range.end());
+                        tracing::info!(
+                            run,
+                            from,
+                            to,
+                            "{missed} checkpoints were deleted before they were seen"
+                        );
+                        self.metrics.seen.inc_by(missed);
+                        self.metrics.skip_many("missed", missed);
                     }
-                    tracing::info!(run, sequence, "a checkpoint was deleted before it was seen");
-                    self.metrics.seen.inc();
-                    self.metrics.skip("missed");
-                } else {
-                    gaps.insert(gap);
+                    seen.insert(range.clone());
+                    unsure.remove(range);
                 }
+            }
+            if !unsure.is_empty() {
+                gaps.insert(instance.clone(), unsure);
             }
         }
         taken.gaps = gaps;
@@ -263,7 +278,7 @@ impl Intake {
                 self.runs.note(run, found_entry(found, outcome));
             }
             Err(error) => {
-                let message = error.to_string();
+                let message = brief(&error.to_string());
                 tracing::warn!(run, "checkpoint refused: {message}");
                 self.metrics.fail("spool");
                 self.hub

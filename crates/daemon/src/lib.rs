@@ -26,6 +26,7 @@ pub mod account;
 mod api;
 pub mod audit;
 pub mod backend;
+mod brief;
 pub mod budget;
 mod checkpoints;
 mod cli;

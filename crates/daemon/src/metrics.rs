@@ -263,8 +263,13 @@ impl Metrics {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn skip(&self, reason: &str) {
+        self.skip_many(reason, 1);
+    }
+
+    /// Counts as many skipped checkpoints.
+    pub(crate) fn skip_many(&self, reason: &str, count: u64) {
         if let Ok(counter) = self.skipped.get_metric_with_label_values(&[reason]) {
-            counter.inc();
+            counter.inc_by(count);
         }
     }
 

@@ -1,8 +1,8 @@
 //! The worker: takes checkpoints from the queue and scans them, one at a time, come what may.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mirrorwatch_checkpoint::Manifest;
@@ -10,6 +10,7 @@ use mirrorwatch_influence::{Labels, Memory, Scan, ScanConfig, Task, model, panic
 use mirrorwatch_stats::shards::{Alone, Exchange};
 
 use crate::account::{Account, Levels, account_with};
+use crate::brief::brief;
 use crate::budget::{Budget, Plan};
 use crate::error::DaemonError;
 use crate::hub::{Hub, now};
@@ -29,6 +30,7 @@ use crate::turns::{Turns, agree};
 
 mod apart;
 mod attempts;
+mod load;
 mod parts;
 mod reading;
 mod shards;
@@ -74,6 +76,8 @@ pub struct Worker<T: Task> {
     pub apart: Apart,
     /// How often the process ended while it scanned a checkpoint.
     pub attempts: Attempts,
+    /// The parameters of the task's model, once they are known.
+    pub parameters: OnceLock<Vec<model::Parameter>>,
 }
 
 /// The stage at which results are written.
@@ -118,6 +122,7 @@ impl<T: Task> Worker<T> {
                 format!("the scan panicked: {}", panic_text(panic.as_ref())),
             ),
         };
+        let message = brief(&message);
         // A scan that was told to stop is not a failure; it is done again after the restart.
         if self.cancel.load(Ordering::Relaxed) {
             return Err(message);

@@ -132,6 +132,72 @@ pub fn first_difference(checkpoint: &[Parameter], model: &[Parameter]) -> Option
     })
 }
 
+/// What an element may take in a file of weights, in bytes: as f64, and once more for what a file holds beside them.
+const MOST_BYTES: u64 = 16;
+
+/// What a file may take that has no weights, in bytes: both formats limit their headers to less.
+const MOST_HEADER: u64 = 128 << 20;
+
+/// Whether a checkpoint can be one of a model with these parameters, as far as can be told before a byte of its weights
+/// is read: a file that is a thousand times too large costs no memory.
+///
+/// # Arguments
+///
+/// * `model` - the parameters of the task's model.
+/// * `described` - what the manifest says of the checkpoint's; empty if nothing.
+/// * `bytes` - the length of the weights.
+///
+/// # Errors
+///
+/// [`InfluenceError::Architecture`], naming the first parameter that differs.
+///
+/// ```
+#[doc = include_str!("example_impl.txt")]
+#[doc = include_str!("example_task.txt")]
+/// let ours = model::parameters(&model);
+/// assert!(model::plausible(&ours, &ours, 4096).is_ok());
+/// let refused = model::plausible(&ours, &[], 1 << 34);
+/// assert!(matches!(refused, Err(InfluenceError::Architecture(_))));
+/// # Ok::<(), InfluenceError>(())
+/// ```
+pub fn plausible(
+    model: &[Parameter],
+    described: &[Parameter],
+    bytes: u64,
+) -> Result<(), InfluenceError> {
+    if !described.is_empty()
+        && let Some(difference) = first_difference(described, model)
+    {
+        return Err(InfluenceError::Architecture(difference));
+    }
+    let elements = |parameter: &Parameter| parameter.shape.iter().product::<usize>() as u64;
+    let elements: u64 = model.iter().map(elements).sum();
+    let most = elements
+        .saturating_mul(MOST_BYTES)
+        .saturating_add(MOST_HEADER);
+    if bytes > most {
+        return Err(InfluenceError::Architecture(format!(
+            "its weights take {bytes} bytes, where those of the task's model, {elements} numbers, never take more than {most}"
+        )));
+    }
+    Ok(())
+}
+
+/// What a header may take that lists the weights of a model with so many parameters, in bytes. Both formats allow a hundred
+/// megabytes, of which their readers make a tree of up to sixteen times as much before they look at it.
+pub(crate) fn most_of_header(parameters: usize) -> u64 {
+    // A mebibyte for whatever else people put there, and a kibibyte for name, shape and place of each.
+    (1 << 20) + ((parameters as u64) << 10)
+}
+
+/// What is wrong with a header of so many bytes, if anything.
+pub(crate) fn oversized_header(bytes: u64, parameters: usize) -> Option<String> {
+    let most = most_of_header(parameters);
+    (bytes > most).then(|| {
+        format!("its header takes {bytes} bytes, where that of the task's model never takes more than {most}")
+    })
+}
+
 /// Builds the task's model on `device` with the weights in `bytes` (a burnpack record).
 ///
 /// `described` is what the checkpoint's manifest says of its parameters; it is compared before
@@ -163,10 +229,13 @@ pub fn load<T: Task>(
 ) -> Result<T::Model, InfluenceError> {
     // A fresh model each time: loading into a clone would share BatchNorm statistics with it.
     let model = task.model(device);
-    if !described.is_empty()
-        && let Some(difference) = first_difference(described, &parameters(&model))
+    let own = parameters(&model);
+    plausible(&own, described, bytes.len() as u64)?;
+    // After magic and version.
+    if let Some(length) = bytes.get(6..).and_then(<[u8]>::first_chunk)
+        && let Some(problem) = oversized_header(u32::from_le_bytes(*length).into(), own.len())
     {
-        return Err(InfluenceError::Architecture(difference));
+        return Err(InfluenceError::Record(problem));
     }
     // From bytes, never from a path: Burn's file records are read lazily, and the file may be
     // deleted or replaced meanwhile.
@@ -297,3 +366,7 @@ impl ModuleMapper for EvaluationFlags {
         flag.with_value(false)
     }
 }
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;

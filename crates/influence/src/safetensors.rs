@@ -1,9 +1,14 @@
 //! Weights from safetensors files, of Burn or of PyTorch.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::store::{KeyRemapper, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
 
+use serde::Deserialize;
+
 use crate::error::InfluenceError;
+use crate::model::{oversized_header, parameters};
 
 /// Weights that PyTorch counts with and no model of Burn has.
 const PYTORCH_ONLY: &str = "num_batches_tracked";
@@ -16,7 +21,7 @@ pub(crate) fn load<M: Module>(
     bytes: Vec<u8>,
     names: &[(String, String)],
 ) -> Result<M, InfluenceError> {
-    let by_burn = is_burns(&bytes)?;
+    let by_burn = is_burns(&bytes, parameters(&model).len())?;
     let mut remapper = KeyRemapper::new();
     for (from, to) in names {
         remapper = remapper.add_pattern(from, to).map_err(|error| {
@@ -68,15 +73,32 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// Whether Burn wrote the file, as its metadata say.
-fn is_burns(bytes: &[u8]) -> Result<bool, InfluenceError> {
+fn is_burns(bytes: &[u8], parameters: usize) -> Result<bool, InfluenceError> {
     let cut = || InfluenceError::Safetensors("it is cut off or no safetensors file".to_string());
     // Eight bytes of length, that many of JSON, and the weights.
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(cut)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
+    let length = u64::from_le_bytes(*length);
+    if length <= rest.len() as u64
+        && let Some(problem) = oversized_header(length, parameters)
+    {
+        return Err(InfluenceError::Safetensors(problem));
+    }
+    let length = usize::try_from(length).map_err(|_| cut())?;
     let header = rest.get(..length).ok_or_else(cut)?;
-    let header: serde_json::Value = serde_json::from_slice(header)
+    let header: Header = serde_json::from_slice(header)
         .map_err(|error| InfluenceError::Safetensors(format!("its header is no JSON: {error}")))?;
-    Ok(header["__metadata__"]["producer"] == "burn")
+    Ok(header
+        .metadata
+        .and_then(|mut metadata| metadata.remove("producer"))
+        .is_some_and(|producer| producer == "burn"))
+}
+
+/// As much of a header as we look at. What is said of the tensors is left where it is: a tree of it would take many times
+/// the header's own bytes.
+#[derive(Deserialize)]
+struct Header {
+    #[serde(rename = "__metadata__")]
+    metadata: Option<BTreeMap<String, String>>,
 }
 
 #[cfg(test)]

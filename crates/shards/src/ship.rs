@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use mirrorwatch_checkpoint::{
-    Manifest, STATUS_FILE, check_run_name, list_checkpoints, list_runs, write_atomic,
+    CheckpointError, MAX_MANIFEST_BYTES, Manifest, STATUS_FILE, check_run_name, list_checkpoints,
+    list_runs, read_plain, write_atomic,
 };
 
 use crate::error::ShardsError;
@@ -49,6 +50,8 @@ pub struct Sender {
     root: PathBuf,
     /// What lies in the store, by its name there, as far as this sender has put it there.
     sent: BTreeMap<String, Vec<u8>>,
+    /// Files that cannot be sent, as far as that was said.
+    told: BTreeSet<PathBuf>,
 }
 
 impl Sender {
@@ -65,6 +68,7 @@ impl Sender {
         Self {
             root: root.into(),
             sent: BTreeMap::new(),
+            told: BTreeSet::new(),
         }
     }
 
@@ -107,12 +111,12 @@ impl Sender {
                 continue;
             };
             let manifest = format!("{directory}/{name}");
-            // One that was removed in the meantime is not there to be sent.
-            let Ok(json) = std::fs::read(&found.path) else {
+            let Some(json) = self.read(run, &found.path, MAX_MANIFEST_BYTES) else {
                 continue;
             };
             if !there.contains(&weights) {
-                let Ok(bytes) = std::fs::read(found.weights_path()) else {
+                let most = found.manifest.weights.bytes;
+                let Some(bytes) = self.read(run, &found.weights_path(), most) else {
                     continue;
                 };
                 store.put(&weights, bytes)?;
@@ -121,7 +125,8 @@ impl Sender {
             kept.extend([weights, manifest]);
         }
         let status = format!("{directory}/{STATUS_FILE}");
-        if let Ok(json) = std::fs::read(self.root.join(run).join(STATUS_FILE)) {
+        let path = self.root.join(run).join(STATUS_FILE);
+        if let Some(json) = self.read(run, &path, MAX_MANIFEST_BYTES) {
             // Last: it may say that the run has finished.
             self.put_changed(store, &status, json, &there)?;
         }
@@ -131,6 +136,21 @@ impl Sender {
         store.remove(&gone)?;
         self.sent.retain(|name, _| !gone.contains(name));
         Ok(count)
+    }
+
+    /// Reads a plain file of at most so many bytes. One that was removed in the meantime is not there to be sent; of any
+    /// other that cannot be, a link out of the directory or a pipe, one warning is enough.
+    fn read(&mut self, run: &str, path: &Path, most: u64) -> Option<Vec<u8>> {
+        match read_plain(path, most) {
+            Ok(bytes) => return Some(bytes),
+            Err(CheckpointError::Vanished { .. }) => {}
+            Err(error) => {
+                if self.told.insert(path.to_path_buf()) {
+                    tracing::warn!(run, "not sent: {error}");
+                }
+            }
+        }
+        None
     }
 
     /// Puts a small file into the store unless it is there as it is; says whether it was put there.
@@ -207,7 +227,7 @@ impl Fetcher {
             };
             let directory = self.root.join(run);
             if file != STATUS_FILE {
-                match self.weights_of(store, run, &json) {
+                match self.weights_of(store, (run, file), &json) {
                     Ok(true) => {}
                     // Removed in the meantime.
                     Ok(false) => continue,
@@ -238,9 +258,14 @@ impl Fetcher {
     }
 
     /// Fetches the weights that a manifest names, where they are not here yet; `false` where there are none.
-    fn weights_of(&mut self, store: &Store, run: &str, json: &[u8]) -> Result<bool, ShardsError> {
+    fn weights_of(
+        &mut self,
+        store: &Store,
+        (run, file): (&str, &str),
+        json: &[u8],
+    ) -> Result<bool, ShardsError> {
         // One that is none goes its way, and is refused where it is watched for, with a reason.
-        let Ok(manifest) = serde_json::from_slice::<Manifest>(json) else {
+        let Ok(manifest) = Manifest::from_bytes(file, json) else {
             return Ok(true);
         };
         let name = format!("{CHECKPOINTS}/{run}/{}", manifest.weights.file);
@@ -265,7 +290,8 @@ fn parts_of(name: &str) -> Option<(&str, &str)> {
         .strip_prefix(CHECKPOINTS)?
         .strip_prefix('/')?
         .split_once('/')?;
-    let plain = !file.starts_with('.') && !file.contains(['/', '\\']);
+    // No file system knows longer names: one of them would fail again and again, and nothing behind it be fetched.
+    let plain = !file.starts_with('.') && !file.contains(['/', '\\']) && file.len() <= 255;
     (check_run_name(run).is_ok() && plain).then_some((run, file))
 }
 

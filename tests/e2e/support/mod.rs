@@ -14,5 +14,6 @@ pub mod server;
 pub mod sidecar;
 pub mod tls;
 pub mod trainer;
+pub mod trial;
 pub mod wait;
 pub mod webhook;

@@ -9,7 +9,7 @@ use crate::runner::{self, Set};
 /// Builds the quickstart, tells the tests where everything is, and runs them.
 pub const STEP: Step = Step {
     name: "e2e",
-    about: "end-to-end tests over real processes",
+    about: "end-to-end tests over real processes (also the long ones with --long)",
     run,
 };
 

@@ -17,6 +17,7 @@ mod doc;
 mod doctest;
 mod e2e;
 mod fmt;
+mod fuzz;
 mod guide;
 mod hygiene;
 mod package;
@@ -39,6 +40,7 @@ pub const STEPS: &[Step] = &[
     package::STEP,
     unit::STEP,
     doctest::STEP,
+    fuzz::STEP,
     e2e::STEP,
     guide::STEP,
     backends::STEP,

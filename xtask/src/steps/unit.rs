@@ -8,7 +8,7 @@ use crate::runner::Set;
 /// Runs everything but the end-to-end suite.
 pub const STEP: Step = Step {
     name: "unit",
-    about: "unit and integration tests of the crates",
+    about: "unit and integration tests of the crates (also the long ones with --long)",
     run,
 };
 

@@ -6,6 +6,7 @@
 mod clock;
 mod concurrent;
 mod faulty;
+mod hostile;
 mod model;
 mod power;
 mod publish;

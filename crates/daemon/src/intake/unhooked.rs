@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mirrorwatch_checkpoint::{ArtifactFile, Artifacts, CheckpointError, Taken};
 
 use super::Intake;
+use crate::brief::brief;
 use crate::hub::now;
 
 /// The directories of such trainings, and what was seen in them.
@@ -136,7 +137,7 @@ impl Intake {
     }
 
     fn refuse_unhooked(&self, run: &str, error: &CheckpointError) {
-        let message = error.to_string();
+        let message = brief(&error.to_string());
         tracing::warn!(run, "checkpoint refused: {message}");
         self.metrics.seen.inc();
         self.metrics.fail("spool");

@@ -51,7 +51,8 @@ impl<T: Task> Worker<T> {
             .rev()
             .find(|e| e.outcome == Outcome::Scanned)?;
         // Of those in between, nobody has kept what they had consumed.
-        if last.instance != manifest.instance || last.sequence + 1 != manifest.sequence {
+        let next = last.sequence.checked_add(1);
+        if last.instance != manifest.instance || next != Some(manifest.sequence) {
             return None;
         }
         let positions = manifest.consumed.as_ref()?.positions()?;

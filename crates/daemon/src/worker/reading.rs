@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::leaks::LeakOptions;
-use mirrorwatch_influence::{Labels, Memory, Readings, SweepOptions, Task, model, read_next, work};
+use mirrorwatch_influence::{Labels, Memory, Readings, SweepOptions, Task, read_next, work};
 
 use super::apart::Lost;
+use super::load::loaded;
 use super::{Failure, Worker, described};
 use crate::intake::Job;
 use crate::leaks::{self, LeakRecord};
@@ -37,20 +38,15 @@ impl<T: Task> Worker<T> {
         labels: &Arc<Labels>,
         mut forks: Memory,
     ) -> Result<Read<T::Model>, Failure> {
-        let failed = |stage: &'static str| move |error: String| (stage, error);
         let manifest = job.spooled.manifest();
-        let bytes = job
-            .spooled
-            .read_verified()
-            .map_err(|error| failed("spool")(error.to_string()))?;
+        let bytes = self.weights(job)?;
         let (format, parameters) = (manifest.weights.format.clone(), described(manifest));
         let checkpoint = job.spooled.key().to_string();
         let bar = live::scan_bar(work(&self.config, labels), &checkpoint);
         let (task, config, labels) = (self.task.clone(), self.config.clone(), labels.clone());
         let drawn = bar.clone();
         let read = self.apart.run(&checkpoint, move |life| {
-            let loaded = model::load_as(task.as_ref(), &format, &parameters, bytes, &config.device);
-            let model = loaded.map_err(|error| failed("load")(error.to_string()))?;
+            let model = loaded(task.as_ref(), &format, &parameters, bytes, &config.device)?;
             let progress = |samples: usize| {
                 drawn.inc(samples as u64);
                 life.beat();
@@ -65,7 +61,7 @@ impl<T: Task> Worker<T> {
                 &progress,
                 stop,
             );
-            let readings = read.map_err(|error| failed("scan")(error.to_string()))?;
+            let readings = read.map_err(|error| ("scan", error.to_string()))?;
             Ok(Read {
                 model,
                 readings,

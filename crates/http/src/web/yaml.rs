@@ -7,8 +7,12 @@ use super::fault::Fault;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 use std::collections::HashMap;
 
-/// More than any configuration needs; an alias counts as all that it stands for.
+/// More than any configuration needs; an alias counts as all that it stands for, and a text once more for each
+/// [`LONG_TEXT`] bytes: twenty thousand aliases of a long one would be gigabytes.
 const MOST_NODES: usize = 20_000;
+
+/// A file of the largest size that is read, and all of it one text, is well below the limit.
+const LONG_TEXT: usize = 100;
 
 /// Lists and mappings inside each other.
 const DEEPEST: usize = 32;
@@ -69,6 +73,7 @@ impl<'a> Tree<'a> {
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, _) => {
                 let plain = style == ScalarStyle::Plain;
+                self.count(text.len() / LONG_TEXT, line)?;
                 let null = matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
                 let value = match plain && null {
                     true => Value::Null,
@@ -82,11 +87,11 @@ impl<'a> Tree<'a> {
             Event::SequenceStart(anchor, _) => (Value::List(self.list(depth)?), anchor),
             Event::MappingStart(anchor, _) => (Value::Map(self.map(depth)?), anchor),
             Event::Alias(anchor) => {
-                let Some((node, size)) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Fault::at(line, "an alias stands before its anchor's end"));
-                };
+                let before = || Fault::at(line, "an alias stands before its anchor's end");
+                let size = self.anchors.get(&anchor).ok_or_else(before)?.1;
                 self.count(size, line)?;
-                return Ok(node);
+                let (node, _) = self.anchors.get(&anchor).ok_or_else(before)?;
+                return Ok(node.clone());
             }
             _ => return Err(Fault::at(line, "a value is missing")),
         };
@@ -260,5 +265,10 @@ mod tests {
         }
         assert!(fault(&text).1.contains("values"));
         assert!(fault(&"[".repeat(100)).1.contains("nested"));
+        // Of a text of half a megabyte, ten would be five.
+        let long = "x".repeat(500_000);
+        let aliases = |count| format!("a: &a {long}\nb: [{}]\n", vec!["*a"; count].join(", "));
+        assert!(parse(&aliases(2)).is_ok());
+        assert!(fault(&aliases(10)).1.contains("values"));
     }
 }
