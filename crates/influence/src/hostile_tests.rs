@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::data::dataset::{Dataset, InMemDataset};
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
 use burn::store::ModuleSnapshot;
 use burn::store::SafetensorsStore;
 use burn::tensor::TensorData;
@@ -22,7 +22,11 @@ impl Task for Line {
     type Batch = Tensor<2>;
 
     fn model(&self, device: &Device) -> Linear {
-        LinearConfig::new(3, 2).init(device)
+        // Of 1.5, the flip of one bit makes a NaN.
+        Linear {
+            weight: Param::from_data([[1.5f32, -0.25], [1.5, 0.5], [-1.5, 3.0]], device),
+            bias: Some(Param::from_data([1.5f32, 0.125], device)),
+        }
     }
 
     fn train(&self) -> Arc<dyn Dataset<(f32, usize)>> {
@@ -314,10 +318,15 @@ proptest! {
     #[test]
     fn forks_of_any_bytes_are_forks_or_an_error(
         noise in prop::collection::vec(any::<u8>(), 0..80),
-        counts in prop::collection::vec(any::<u64>(), 0..4),
+        (forks, length, count, shift) in (0u32..4, 0u32..12, any::<u64>(), 0u32..64),
     ) {
         let mut bytes = b"MWFORKS1".to_vec();
-        bytes.extend(counts.iter().flat_map(|count| count.to_le_bytes()));
+        bytes.extend(forks.to_le_bytes());
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(vec![b'x'; length as usize]);
+        // Fold and steps.
+        bytes.extend([0; 12]);
+        bytes.extend((count >> shift).to_le_bytes());
         bytes.extend(&noise);
         for bytes in [noise, bytes] {
             if let Ok(memory) = crate::Memory::from_bytes(&bytes) {

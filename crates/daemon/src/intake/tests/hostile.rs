@@ -81,20 +81,28 @@ fn a_gap_that_is_filled_in_part_is_missed_in_part() {
 fn what_a_refused_checkpoint_is_told_with_is_one_short_line() {
     let mut bench = Bench::new();
     let name = "a\nb".repeat(200_000);
+    let told = |bench: &mut Bench| {
+        bench.intake.list();
+        let told = bench.intake.hub.runs()["r"].last_error.clone();
+        assert!(
+            told.chars().count() < 2001 && !told.contains('\n'),
+            "{told:.300}"
+        );
+        told
+    };
     forged(&bench, 1, |manifest| manifest["run"] = json!([name]));
+    assert!(told(&mut bench).contains("invalid type"));
     forged(&bench, 2, |manifest| {
-        manifest["weights"]["file"] = json!(format!("../{name}"))
+        manifest["weights"]["file"] = json!(format!("../{name}"));
     });
+    assert!(told(&mut bench).contains("it names the weights file"));
+    // A name of a file may have a line break in it.
     forged(&bench, 3, |manifest| {
-        manifest["weights"]["bytes"] = json!(u64::MAX)
+        manifest["weights"]["file"] = json!("a\nb");
+        manifest["weights"]["bytes"] = json!(u64::MAX);
     });
-    bench.intake.list();
+    assert!(told(&mut bench).contains("a b takes 18446744073709551615 bytes"));
     assert_eq!((bench.failed("manifest"), bench.failed("spool")), (2, 1));
-    let told = &bench.intake.hub.runs()["r"].last_error;
-    assert!(
-        told.chars().count() < 2001 && !told.contains('\n'),
-        "{told:.300}"
-    );
 }
 
 #[test]
