@@ -17,6 +17,7 @@ use crate::leaks::{self, LeakArgs};
 use crate::live::{self, AboveView};
 use crate::once::{self, OnceArgs};
 use crate::options::{LogFormat, ScanOptions, WatchArgs};
+use crate::printable::{OneLine, printable};
 use crate::report::{self as whole, ReportArgs};
 use crate::review::{self, ReviewArgs};
 use crate::ship::{self, ShipArgs};
@@ -361,7 +362,7 @@ fn report(result: Result<bool, DaemonError>) -> ExitCode {
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("error: {error}");
+    eprintln!("error: {}", printable(&error.to_string()));
     ExitCode::from(2)
 }
 
@@ -373,15 +374,19 @@ fn clap_exit(error: &clap::Error) -> ExitCode {
 /// Logs go to stderr; `RUST_LOG` chooses what is logged, `info` by default.
 fn set_up_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal();
+    let above = move || OneLine {
+        to: AboveView,
+        colours,
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| AboveView)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(colours)
         .with_target(false);
     // An application that has set up logging itself keeps its own.
     let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Text => builder.with_writer(above).try_init(),
+        LogFormat::Json => builder.json().with_writer(|| AboveView).try_init(),
     };
 }
 

@@ -17,8 +17,9 @@ use crate::checkpoints::{self, Opened};
 use crate::error::DaemonError;
 use crate::once::print;
 use crate::options::ScanOptions;
-use crate::results::{csv_bytes, json_bytes, read_record};
+use crate::results::{json_bytes, read_record};
 use crate::runs::state_path;
+use crate::spreadsheet::{self, csv_bytes};
 use crate::stored::Stored;
 use crate::verdict::{Verdict, verdicts};
 
@@ -218,7 +219,7 @@ pub struct NeighbourRecord {
 }
 
 /// A row of `confirm.csv`.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 struct Row {
     index: usize,
     id: String,
@@ -232,6 +233,12 @@ struct Row {
     influence: f64,
     self_influence: f64,
     support: f64,
+}
+
+impl spreadsheet::Row for Row {
+    fn texts(&mut self) -> Vec<&mut String> {
+        vec![&mut self.id]
+    }
 }
 
 /// Looks, writes `confirm.json` and `confirm.csv` beside the run's results, and prints what they say.

@@ -14,8 +14,10 @@ use crate::confirm;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::ScanOptions;
-use crate::results::{self, csv_bytes};
+use crate::printable::printable;
+use crate::results;
 use crate::runs::state_path;
+use crate::spreadsheet::{Row, csv_bytes};
 use crate::stored::Stored;
 use crate::verdict;
 
@@ -124,7 +126,7 @@ pub struct Relabel {
 }
 
 /// A row of `label_issues.csv`, with cleanlab's columns (`CleanLearning.get_label_issues`): one per training sample.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 struct LabelIssue {
     is_label_issue: bool,
     /// 1 − the chance that the label is wrong.
@@ -134,11 +136,21 @@ struct LabelIssue {
 }
 
 /// A row of `weights.csv`: what a sample may weigh in a training that keeps all of them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 struct Weight {
     index: usize,
     weight: f32,
 }
+
+impl Row for Relabel {
+    fn texts(&mut self) -> Vec<&mut String> {
+        vec![&mut self.id]
+    }
+}
+
+impl Row for LabelIssue {}
+
+impl Row for Weight {}
 
 impl Export {
     /// Reads `export.json`.
@@ -248,7 +260,7 @@ pub fn run<T: Task>(task: &T, args: &ExportArgs) -> Result<(), DaemonError> {
     let (samples, suspects) = (export.samples, export.suspects.len());
     let kept = export.kept().len();
     if let Some(refusal) = &export.refusal {
-        println!("no count: {refusal}");
+        println!("no count: {}", printable(refusal));
     }
     println!(
         "{}: {} of {samples} samples are kept, {suspects} are suspects (run {}, epoch {})",

@@ -18,6 +18,7 @@ use crate::checkpoints;
 use crate::error::DaemonError;
 use crate::once::print;
 use crate::options::ScanOptions;
+use crate::printable::printable;
 use crate::results::{json_bytes, read_record};
 
 /// Version of [`LeakRecord`] as JSON.
@@ -337,9 +338,9 @@ fn text<T: Task>(task: &T, record: &LeakRecord, top: usize) -> String {
         text.push_str(&format!(
             "  probe {:>6} ({})  training {:>8} ({})  stand-out {:.3}  sketch {:.3}  step {:.3}\n",
             pair.probe,
-            task.class_name(pair.probe_label),
-            pair.train_id,
-            task.class_name(pair.train_label),
+            printable(&task.class_name(pair.probe_label)),
+            printable(&pair.train_id),
+            printable(&task.class_name(pair.train_label)),
             pair.score,
             pair.sketch,
             pair.step,

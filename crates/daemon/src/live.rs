@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::hub::{Hub, RunView};
+use crate::printable::printable;
 use crate::runs::{Runs, lock};
-use crate::status::printable;
 
 /// How often the runs' lines are brought up to date.
 const INTERVAL: Duration = Duration::from_millis(500);

@@ -1,4 +1,9 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::nasty::name;
 use crate::summary::{OwnShare, Summary, example};
 
 /// The names of the design page that a run exports, with the value of [`example`] each.
@@ -270,4 +275,73 @@ fn a_shard_that_follows_tells_of_its_own_only() {
         leader.contains("mirrorwatch_shard_suspects{run=\"r\"} 5"),
         "{leader}"
     );
+}
+
+/// The metrics and labels of a text in Prometheus' format, by the grammar of its documentation ("Text format details").
+fn read(text: &str) -> Result<BTreeSet<String>, String> {
+    let mut names = BTreeSet::new();
+    // Only this ends a line: not a return, which Rust's own `lines` takes, too.
+    for line in text.strip_suffix('\n').unwrap_or(text).split('\n') {
+        if line.starts_with("# HELP ") || line.starts_with("# TYPE ") {
+            continue;
+        }
+        let end = line.find(['{', ' ']).ok_or(line)?;
+        let (mut series, mut rest) = (line[..end].to_string(), &line[end..]);
+        if let Some(labels) = rest.strip_prefix('{') {
+            rest = labels;
+            while !rest.starts_with('}') {
+                let (label, value) = rest.split_once("=\"").ok_or(line)?;
+                series += &format!(",{}", label.trim_start_matches(','));
+                let mut escaped = false;
+                let end = value.find(|c| {
+                    let end = c == '"' && !escaped;
+                    escaped = c == '\\' && !escaped;
+                    end
+                });
+                rest = &value[end.ok_or(line)? + 1..];
+            }
+            rest = &rest[1..];
+        }
+        let number = rest.strip_prefix(' ').ok_or(line)?;
+        number.parse::<f64>().map_err(|_| line)?;
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | ',');
+        if !series.chars().all(legal) {
+            return Err(line.to_string());
+        }
+        names.insert(series);
+    }
+    Ok(names)
+}
+
+fn scrape_of(name: &str) -> String {
+    let hub = Arc::new(Hub::default());
+    let limits = Limits {
+        class_pairs: 9,
+        ..Limits::default()
+    };
+    let metrics = Metrics::with_limits(hub.clone(), limits).unwrap();
+    let mut summary = example(name);
+    for source in &mut summary.sources {
+        source.source = format!("{name}{}", source.source);
+    }
+    for pair in &mut summary.class_pairs {
+        pair.given_name = name.to_string();
+    }
+    hub.update_run(name, |view| view.summary = Some(Arc::new(summary)));
+    metrics.render().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// No name makes a metric, a label or a line, and the text holds nothing that its readers choke on.
+    #[test]
+    fn a_scrape_has_the_same_metrics_and_labels_whatever_the_names(name in name()) {
+        let (text, plain) = (scrape_of(&name), scrape_of("a"));
+        prop_assert_eq!(read(&text).unwrap(), read(&plain).unwrap());
+        prop_assert_eq!(text.split('\n').count(), plain.split('\n').count());
+        prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
+        let longest = text.split('\n').map(str::len).max().unwrap();
+        prop_assert!(longest < 5_000, "{}", longest);
+    }
 }

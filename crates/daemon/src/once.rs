@@ -13,6 +13,7 @@ use crate::checkpoints;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::options::{ScanOptions, rehearsed};
+use crate::printable::printable;
 use crate::refusal::{Run, probe_noise, refusal};
 use crate::results;
 
@@ -126,14 +127,14 @@ pub fn run<T: Task>(task: &T, args: &OnceArgs) -> Result<(), DaemonError> {
             let labels = match suspect.suggestion() {
                 Some(suggested) => format!(
                     "{} -> {}  ",
-                    task.class_name(suspect.given),
-                    task.class_name(suggested)
+                    printable(&task.class_name(suspect.given)),
+                    printable(&task.class_name(suggested))
                 ),
                 None => String::new(),
             };
             text.push_str(&format!(
                 "  {:>10}  {labels}score {:.2}  p {:.4}  wrong {:.0} %\n",
-                suspect.id,
+                printable(&suspect.id),
                 suspect.score,
                 suspect.p_value,
                 100.0 * suspect.wrong_probability,

@@ -225,7 +225,10 @@ fn escape(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::nasty::{name, skeleton};
 
     fn pages() -> Pages {
         let hub = Arc::new(Hub::default());
@@ -275,6 +278,33 @@ mod tests {
         assert!(!page.contains("<i>") && !page.contains("<b>"), "{page}");
         assert!(page.contains("\\u003c/script>\\u003ci>{{js}}"));
         assert!(page.len() < bare + 2000, "the script is in it twice");
+    }
+
+    /// The page, and what the JSON in it says.
+    fn page_of(name: &str) -> (Vec<String>, serde_json::Value) {
+        let pages = pages();
+        pages.hub.update_run(name, |view| {
+            view.last_error = name.to_string();
+            view.summary = Some(Arc::new(crate::summary::example(name)));
+        });
+        let page = String::from_utf8(get(&pages, "/").body().to_vec()).unwrap();
+        let (_, json) = page.split_once("id=\"initial\">").unwrap();
+        let (json, _) = json.split_once("</script").unwrap();
+        (skeleton(&page), serde_json::from_str(json).unwrap())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// No name adds, takes or changes a tag, an attribute or a script, and the script gets it as it is.
+        #[test]
+        fn the_page_is_made_of_the_same_parts_whatever_the_names(name in name()) {
+            prop_assume!(!name.is_empty());
+            let (parts, json) = page_of(&name);
+            prop_assert_eq!(parts, page_of("a").0);
+            prop_assert_eq!(&json["runs"][0]["run"], &name);
+            prop_assert_eq!(&json["runs"][0]["last_error"], &name);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Per-scan results on disk: a summary as JSON, the suspects as CSV and JSON lines.
+//! Per-scan results on disk: a summary as JSON, the suspects as CSV and JSON lines. Names of samples and sources are as they
+//! are in JSON; in CSV, what would be a formula has an apostrophe before it, see [`spreadsheet`](crate::spreadsheet).
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use mirrorwatch_checkpoint::{write_atomic, write_atomic_with};
@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::error::DaemonError;
 use crate::evidence::Evidence;
 use crate::history::{History, Point, TOGETHER};
+use crate::spreadsheet::{Row, write_csv};
 use crate::summary::Summary;
 
 /// One suspect, as a line of the CSV and JSON-lines files.
@@ -47,6 +48,15 @@ pub struct Suspect {
     /// Where it came from.
     pub source: Option<String>,
 }
+
+impl Row for Suspect {
+    fn texts(&mut self) -> Vec<&mut String> {
+        let id = std::iter::once(&mut self.id);
+        id.chain(self.source.as_mut()).collect()
+    }
+}
+
+impl Row for SampleScore {}
 
 impl Suspect {
     /// The label it should most likely carry; none for a task without classes.
@@ -433,49 +443,6 @@ pub fn scores(labels: &Labels, evidence: &Evidence, account: &Account) -> Vec<Sa
         });
     }
     scores
-}
-
-/// Writes rows to a CSV file as they are made: all of them in memory once more would be much.
-fn write_csv<R: Serialize + Default>(path: &Path, rows: &[R]) -> Result<(), DaemonError> {
-    if rows.is_empty() {
-        return Ok(write_atomic(path, &csv_bytes(rows, path)?)?);
-    }
-    Ok(write_atomic_with(path, |file| {
-        let mut writer = csv::Writer::from_writer(file);
-        for row in rows {
-            writer.serialize(row).map_err(|e| match e.into_kind() {
-                // It may be a full disk, which has a name of its own.
-                csv::ErrorKind::Io(error) => error,
-                other => io::Error::other(format!("{other:?}")),
-            })?;
-        }
-        writer.flush()
-    })?)
-}
-
-pub(crate) fn csv_bytes<R: Serialize + Default>(
-    rows: &[R],
-    path: &Path,
-) -> Result<Vec<u8>, DaemonError> {
-    let failed = |message: String| DaemonError::Write {
-        path: path.to_path_buf(),
-        message,
-    };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    for row in rows {
-        writer.serialize(row).map_err(|e| failed(e.to_string()))?;
-    }
-    if rows.is_empty() {
-        // The header comes from the first row; a reader wants one without rows, too.
-        let row = R::default();
-        writer.serialize(row).map_err(|e| failed(e.to_string()))?;
-    }
-    let mut bytes = writer.into_inner().map_err(|e| failed(e.to_string()))?;
-    if rows.is_empty() {
-        let header = bytes.iter().position(|b| *b == b'\n');
-        bytes.truncate(header.map_or(0, |end| end + 1));
-    }
-    Ok(bytes)
 }
 
 pub(crate) fn json_bytes<R: Serialize>(row: &R, path: &Path) -> Result<Vec<u8>, DaemonError> {

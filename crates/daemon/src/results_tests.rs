@@ -4,10 +4,12 @@ use burn::data::dataset::{Dataset, InMemDataset};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use mirrorwatch_influence::Estimator;
+use proptest::prelude::*;
 
 use super::*;
 use crate::account::Null;
 use crate::narrow::Halves;
+use crate::nasty::name;
 use crate::summary::example;
 
 /// Only its names matter here.
@@ -201,4 +203,28 @@ fn a_list_that_cannot_be_read_is_an_error_with_its_place() {
     std::fs::write(paths.suspects_jsonl(), "{\"id\":1}\n").unwrap();
     let broken = read_suspects(&paths).unwrap_err().to_string();
     assert!(broken.contains("line 1"), "{broken}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A line a suspect, which holds its names as they are.
+    #[test]
+    fn json_lines_hold_any_name_on_one_line(ids in proptest::collection::vec(name(), 1..5)) {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::new(directory.path(), 4, 17);
+        let mut suspects = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            suspects.push(Suspect {
+                index,
+                id: id.clone(),
+                source: Some(id.clone()),
+                ..Suspect::default()
+            });
+        }
+        write(&paths, &example("r"), &suspects, &History::default(), None).unwrap();
+        let bytes = std::fs::read(paths.suspects_jsonl()).unwrap();
+        prop_assert_eq!(bytes.iter().filter(|&&byte| byte == b'\n').count(), ids.len());
+        prop_assert_eq!(read_suspects(&paths).unwrap(), suspects);
+    }
 }

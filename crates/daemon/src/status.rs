@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::client::ClientArgs;
 use crate::error::DaemonError;
+use crate::printable::printable;
 
 /// Which sidecar to ask, and how to answer.
 #[derive(Debug, Clone, Args)]
@@ -86,19 +87,6 @@ fn told(answer: &Value) -> String {
 
 fn text(value: &Value) -> String {
     printable(value.as_str().unwrap_or("?"))
-}
-
-/// Names and messages come from data: what would steer a terminal is shown, not done.
-pub(crate) fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            printable.extend(c.escape_default());
-        } else {
-            printable.push(c);
-        }
-    }
-    printable
 }
 
 #[cfg(test)]

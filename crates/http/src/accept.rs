@@ -2,20 +2,20 @@
 
 use crate::connection::Shared;
 use crate::limits::after;
-use crate::server::Counters;
+use crate::places::Places;
 use crate::web::handshake::open;
+use crate::web::limiter::network;
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{timeout, timeout_at};
 
-/// Sent to connections over the limit.
-const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
+/// Sent to connections over the limit, and to those that give their place to another one.
+pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 21\r\nretry-after: 5\r\nconnection: close\r\n\r\ntoo many connections\n";
 
 /// Most bytes of a refused request to read, so that closing does not reset the connection.
@@ -36,6 +36,8 @@ pub(crate) async fn run(
     drain: impl FnOnce() -> Duration,
 ) -> usize {
     let mut connections = JoinSet::new();
+    let places = Places::new(shared.limits.max_connections, Arc::clone(&shared.counters));
+    let places = Rc::new(places);
     let mut backoff = Backoff::default();
     loop {
         tokio::select! {
@@ -46,7 +48,7 @@ pub(crate) async fn run(
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
                     backoff = Backoff::default();
-                    let Some(guard) = OpenGuard::enter(&shared) else {
+                    let Some(taken) = places.take(network(remote.ip())) else {
                         refuse(stream);
                         continue;
                     };
@@ -54,9 +56,13 @@ pub(crate) async fn run(
                     let _ = stream.set_nodelay(true);
                     let (shared, stop) = (Rc::clone(&shared), stop.clone());
                     connections.spawn_local(async move {
-                        open(stream, remote, shared, stop).await;
-                        drop(guard);
+                        let place = Rc::clone(&taken.place);
+                        open(stream, remote, shared, place, stop).await;
+                        drop(taken);
                     });
+                    // It is looked at before the next one comes, which may take its place; and whoever has lost theirs
+                    // can go.
+                    yield_now().await;
                 }
                 Err(error) => {
                     let Some(pause) = backoff.after(&error) else { continue };
@@ -75,32 +81,6 @@ pub(crate) async fn run(
     match timeout_at(deadline, all_done).await {
         Ok(()) => 0,
         Err(_) => connections.len(),
-    }
-}
-
-/// Counts a connection as open for as long as it lives, however its task ends.
-struct OpenGuard(Arc<Counters>);
-
-impl OpenGuard {
-    /// Returns `None`, and counts the rejection, if all places are taken.
-    fn enter(shared: &Shared) -> Option<OpenGuard> {
-        let counters = Arc::clone(&shared.counters);
-        let most = u64::try_from(shared.limits.max_connections).unwrap_or(u64::MAX);
-        // Only this thread adds, so nothing can come between the look and the addition.
-        if counters.open_connections.load(Ordering::Relaxed) >= most {
-            counters
-                .rejected_connections
-                .fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        counters.open_connections.fetch_add(1, Ordering::Relaxed);
-        Some(OpenGuard(counters))
-    }
-}
-
-impl Drop for OpenGuard {
-    fn drop(&mut self) {
-        self.0.open_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -11,6 +11,7 @@
 //! ```
 
 use crate::limits::{Limits, after};
+use crate::places::Place;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -45,35 +46,49 @@ struct State {
     deadline: Option<Instant>,
     linger: bool,
     discarded: usize,
+    /// Something has come in.
+    heard: bool,
+    /// A response has begun.
+    answered: bool,
 }
 
 /// Shared by the socket, the service and the task of one connection, which all run on one thread.
 #[derive(Clone)]
 pub(crate) struct Clock {
     state: Rc<Cell<State>>,
+    place: Rc<Place>,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
 
 impl Clock {
-    pub(crate) fn new(limits: &Limits) -> Clock {
+    pub(crate) fn new(limits: &Limits, place: Rc<Place>) -> Clock {
         // A connection that sends nothing at all has no more time than one that sends slowly.
         let state = State {
             phase: Phase::Head,
             deadline: Some(after(limits.header_timeout)),
             linger: false,
             discarded: 0,
+            heard: false,
+            answered: false,
         };
         Clock {
             state: Rc::new(Cell::new(state)),
+            place,
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
         }
     }
 
-    /// The service has taken a request.
+    /// The service has taken a request, of which the body may still be on its way.
     pub(crate) fn handling(&self) {
         self.enter(Phase::Handling, None);
+        self.place.waits();
+    }
+
+    /// The client has done its part.
+    pub(crate) fn working(&self) {
+        self.place.works();
     }
 
     /// The service has returned its response.
@@ -83,6 +98,7 @@ impl Clock {
     /// * `linger` - part of the request may still be unread when the connection closes.
     pub(crate) fn responding(&self, linger: bool) {
         self.enter(Phase::Quiet, Some(self.idle_timeout));
+        self.place.waits();
         if linger {
             self.linger();
         }
@@ -91,6 +107,17 @@ impl Clock {
     /// Whether a request is coming in that is not complete yet.
     pub(crate) fn in_head(&self) -> bool {
         self.state.get().phase == Phase::Head
+    }
+
+    /// Whether nothing has been said yet, so that a refusal would not stand in the middle of a response.
+    pub(crate) fn unanswered(&self) -> bool {
+        let state = self.state.get();
+        !state.answered && matches!(state.phase, Phase::Head | Phase::Handling)
+    }
+
+    /// Whether a first request has begun to come in.
+    pub(crate) fn heard(&self) -> bool {
+        self.state.get().heard
     }
 
     /// Returns when the connection is out of time.
@@ -132,15 +159,30 @@ impl Clock {
         // Only the first bytes of a request set the deadline; later ones must not extend it. Bytes
         // that come in while an earlier request is handled do not count as a first byte: if no
         // more follow, the idle timeout ends the wait.
-        if self.state.get().phase == Phase::Quiet {
+        let state = self.state.get();
+        self.state.set(State {
+            heard: true,
+            ..state
+        });
+        if state.phase == Phase::Quiet {
             self.enter(Phase::Head, Some(self.header_timeout));
+            self.place.waits();
         }
     }
 
     fn bytes_written(&self) {
-        match self.state.get().phase {
-            Phase::Quiet => self.enter(Phase::Quiet, Some(self.idle_timeout)),
+        let state = self.state.get();
+        self.state.set(State {
+            answered: true,
+            ..state
+        });
+        match state.phase {
+            Phase::Quiet => {
+                self.enter(Phase::Quiet, Some(self.idle_timeout));
+                self.place.waits();
+            }
             Phase::Head => {
+                self.place.waits();
                 // Either hyper answers a malformed request by itself, so that the rest of it
                 // stays unread, or a client pipelines while its response goes out.
                 self.enter(Phase::Quiet, Some(self.idle_timeout));

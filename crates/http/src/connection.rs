@@ -1,24 +1,29 @@
 //! One connection: its requests, its time, and the way to the handler.
 
+use crate::accept::BUSY;
 use crate::body;
 use crate::clock::{Clock, Timed};
 use crate::events::Stream;
 use crate::limits::Limits;
+use crate::places::Place;
 use crate::request::{Method, Request};
 use crate::response::{Response, WireBody};
 use crate::server::Counters;
 use crate::web::gate::{self, Gate};
 use hyper::body::{Body, Incoming};
+use hyper::header::{HOST, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::any::Any;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::spawn_blocking;
@@ -75,21 +80,27 @@ impl Answer {
     }
 }
 
-/// Serves a connection until it ends, its time is up or the server stops.
+/// The answer to a request whose head is not there in time.
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\n\
+    content-length: 22\r\nconnection: close\r\n\r\nrequest took too long\n";
+
+/// Serves a connection until it ends, its time is up, its place is another one's or the server stops.
 ///
 /// # Arguments
 ///
 /// * `socket` - the transport; anything that reads and writes.
+/// * `place` - the one it has taken.
 /// * `stop` - changes when the server begins to stop.
 pub(crate) async fn serve<S>(
     socket: S,
     remote: SocketAddr,
     shared: Rc<Shared>,
+    place: Rc<Place>,
     mut stop: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let clock = Clock::new(&shared.limits);
+    let clock = Clock::new(&shared.limits, Rc::clone(&place));
     let limits = &shared.limits;
     let io = TokioIo::new(Timed::new(socket, clock.clone()));
     let stopped = stop.clone();
@@ -100,15 +111,19 @@ pub(crate) async fn serve<S>(
         async move {
             clock.handling();
             shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+            // It may have come with a length, too, of which hyper says nothing: where somebody in between has gone by
+            // that one, what follows is not what it seems (RFC 9112, 6.1).
+            let chunked = request.headers().contains_key(TRANSFER_ENCODING);
             let mut pass = gate::pass(shared.gate.as_ref(), remote, request.headers()).await;
-            let answer = match pass.refusal.take() {
+            let mut answer = match pass.refusal.take() {
                 Some(response) => Answer {
                     response,
                     close: !request.body().is_end_stream(),
                     place: None,
                 },
-                None => answer(&shared, remote, pass.user.take(), request).await,
+                None => answer(&shared, &clock, remote, pass.user.take(), request).await,
             };
+            answer.close |= chunked;
             clock.responding(answer.close);
             let changes = answer.response.listens_to();
             let stream = changes.zip(answer.place).map(|(changes, permit)| Stream {
@@ -122,7 +137,7 @@ pub(crate) async fn serve<S>(
             Ok::<hyper::Response<WireBody>, Infallible>(wire)
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         // `printf ... | nc` closes its sending side right after the request.
         .half_close(true)
@@ -130,14 +145,14 @@ pub(crate) async fn serve<S>(
         .max_buf_size(limits.max_header_bytes.max(SMALLEST_BUFFER))
         .serve_connection(io, service);
 
-    let mut connection = pin!(connection);
     let mut expired = pin!(clock.expired());
+    let mut lost = pin!(place.lost());
     let mut stopping = false;
-    loop {
+    let refusal = loop {
         tokio::select! {
             // The clock is to be asked after the connection, see `Clock::expired`.
             biased;
-            result = connection.as_mut() => {
+            result = &mut connection => {
                 if let Err(error) = result {
                     tracing::debug!(%remote, %error, "connection ended");
                 }
@@ -145,7 +160,11 @@ pub(crate) async fn serve<S>(
             }
             () = expired.as_mut() => {
                 tracing::debug!(%remote, "connection closed: out of time");
-                return;
+                break clock.heard().then_some(LATE);
+            }
+            () = lost.as_mut() => {
+                tracing::debug!(%remote, "connection closed: another one has its place");
+                break Some(BUSY);
             }
             _ = stop.changed(), if !stopping => {
                 // A client that is still sending headers gets no answer: a slow one could hold
@@ -154,20 +173,39 @@ pub(crate) async fn serve<S>(
                     return;
                 }
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    };
+    if let Some(refusal) = refusal.filter(|_| clock.unanswered()) {
+        say(connection.into_parts().io.into_inner(), refusal).await;
     }
+}
+
+/// Tries to say why a connection is closed, without waiting for anything: its place is needed.
+async fn say<S: AsyncWrite + Unpin>(mut socket: S, refusal: &[u8]) {
+    poll_fn(|context| {
+        let _ = Pin::new(&mut socket).poll_write(context, refusal);
+        let _ = Pin::new(&mut socket).poll_flush(context);
+        let _ = Pin::new(&mut socket).poll_shutdown(context);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Decides what a request gets.
 async fn answer(
     shared: &Shared,
+    clock: &Clock,
     remote: SocketAddr,
     user: Option<String>,
     request: hyper::Request<Incoming>,
 ) -> Answer {
     let (head, body) = request.into_parts();
+    // Which of them counts is nothing to guess at.
+    if head.headers.get_all(HOST).iter().count() > 1 {
+        return Answer::close(400, "more than one host\n");
+    }
     let method = match head.method {
         hyper::Method::GET => Some(Method::Get),
         hyper::Method::HEAD => Some(Method::Head),
@@ -210,6 +248,7 @@ async fn answer(
         Ok(mut request) => {
             request.body = body;
             request.user = user;
+            clock.working();
             in_its_place(shared, method, run_handler(shared, request).await)
         }
         Err(reason) => Answer::keep(Response::text(format!("{reason}\n")).with_status(400)),

@@ -33,11 +33,11 @@
 //! # The way of a request
 //!
 //! ```text
-//! accept ── over max_connections? ──> 503, closed, counted
+//! accept ── over max_connections? ──> who is waited for longest is closed; 503 if nobody is
 //!   │
 //! TLS handshake, if there is TLS ── late? no TLS? no good certificate? ──> closed, 400, alert
 //!   │
-//! connection task ── head late, too large or malformed? ──> closed, 431 or 400
+//! connection task ── head late, too large or malformed? ──> 408, 431 or 400
 //!   │
 //! gate, if there is one ── too often? nobody known? ──> 429, 401
 //!   │
@@ -48,9 +48,11 @@
 //! response ── reader stalls, connection idle? ──> closed
 //! ```
 //!
-//! What the limits cannot do is tell a greedy client from a busy one: whoever may reach the port
-//! may also hold all its connections by asking all the time. Bind a loopback address: a [`WebConfig`]
-//! says who may read and keeps others from costing much, not from connecting.
+//! Whoever opens many connections and is slow to use them takes places from themselves: when all are taken, a new
+//! connection gets the place of the one that has been waited for longest, for a request, for the rest of a request or for
+//! a reader, and of clients by their address the one with most connections gives it. What the limits cannot do is tell a
+//! greedy client from a busy one: whoever may reach the port may also keep all handlers busy by asking all the time. Bind a
+//! loopback address: a [`WebConfig`] says who may read and keeps others from costing much, not from connecting.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -61,6 +63,7 @@ mod connection;
 mod error;
 mod events;
 mod limits;
+mod places;
 mod request;
 mod response;
 mod server;

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at the same time; further ones get a 503 and are closed. At least 1.
+    /// Connections open at the same time. A further one takes the place of the one that has been waited for longest, or
+    /// gets a 503 where all are being answered. At least 1.
     pub max_connections: usize,
     /// Handlers running at the same time, each on its own thread; further requests wait. At
     /// least 1.

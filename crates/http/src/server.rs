@@ -288,6 +288,7 @@ impl Handle {
         Stats {
             requests: self.counters.requests.load(Ordering::Relaxed),
             rejected_connections: self.counters.rejected_connections.load(Ordering::Relaxed),
+            displaced_connections: self.counters.displaced_connections.load(Ordering::Relaxed),
             open_connections: self.counters.open_connections.load(Ordering::Relaxed),
         }
     }
@@ -343,8 +344,10 @@ impl Drop for Handle {
 pub struct Stats {
     /// Requests with well-formed headers, whatever the answer was.
     pub requests: u64,
-    /// Connections refused because [`Limits::max_connections`] were open.
+    /// Connections refused because [`Limits::max_connections`] were being answered.
     pub rejected_connections: u64,
+    /// Connections closed because others wanted their places.
+    pub displaced_connections: u64,
     /// Connections open now.
     pub open_connections: u64,
 }
@@ -353,6 +356,7 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) requests: AtomicU64,
     pub(crate) rejected_connections: AtomicU64,
+    pub(crate) displaced_connections: AtomicU64,
     pub(crate) open_connections: AtomicU64,
 }
 

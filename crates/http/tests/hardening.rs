@@ -13,15 +13,24 @@ fn connections_over_the_cap_are_told_so_and_counted() {
         max_connections: 1,
         ..Limits::default()
     };
-    let handle = start(limits, hello);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let handle = start(limits, move |request| {
+        if request.path == "/held" {
+            let _ = held.lock().unwrap().recv();
+        }
+        hello(request)
+    });
     let mut first = connect(handle.local_addr());
     first
-        .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        .write_all(b"GET /held HTTP/1.1\r\nhost: x\r\n\r\n")
         .unwrap();
-    assert_eq!(read_answer(&mut first).status, 200);
+    eventually("the request is in", || handle.stats().requests == 1);
     // Nothing is sent, so that no reset can overtake the answer.
     assert_eq!(exchange(handle.local_addr(), "").status, 503);
     assert_eq!(handle.stats().rejected_connections, 1);
+    drop(release);
+    assert_eq!(read_answer(&mut first).status, 404);
     drop(first);
     eventually("the place is free", || handle.stats().open_connections == 0);
     assert_eq!(get(handle.local_addr(), "/").status, 200);

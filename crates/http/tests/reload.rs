@@ -7,6 +7,7 @@ use common::secure::{Authority, Place, get_as};
 use common::{connect, eventually, get, hello, read_answer};
 use mirrorwatch_http::{Limits, WebConfig};
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// From the test vectors of crypt_blowfish, where it belongs to the password `U*U`.
 const ALICE: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
@@ -183,4 +184,60 @@ fn a_file_that_is_no_good_at_the_start_says_where() {
         shown.contains("web.yml") && !shown.contains("$2b"),
         "{shown}"
     );
+}
+
+/// Clients that trust both authorities ask without rest, over new connections and over those that are kept.
+#[test]
+fn certificates_that_change_again_and_again_cost_no_request() {
+    const ROTATIONS: usize = 6;
+    let authorities = [Authority::new(), Authority::new()];
+    let place = Place::new();
+    place.write_identity(&authorities[0].sign(&["localhost"]));
+    place.write("web.yml", TLS);
+    let (handle, config) = place.start(Limits::default(), hello);
+    let address = handle.local_addr();
+    let both = authorities[0].client().trusting(&authorities[1]);
+    let over = AtomicBool::new(false);
+    let (fresh, kept) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    let answer = both.get(address, "/").unwrap();
+                    assert_eq!(answer.body, "hello\n");
+                    fresh.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut open = both.connect(address).unwrap();
+            while !over.load(Ordering::Relaxed) {
+                open.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+                    .unwrap();
+                let mut text = Vec::new();
+                while !text.ends_with(b"\r\n\r\nhello\n") {
+                    let mut part = [0; 1024];
+                    let read = std::io::Read::read(&mut open, &mut part).unwrap();
+                    assert!(read > 0, "closed after {}", String::from_utf8_lossy(&text));
+                    text.extend_from_slice(&part[..read]);
+                }
+                kept.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for rotation in 1..=ROTATIONS {
+            let signer = &authorities[rotation % 2];
+            let (certificate, key) = signer.sign(&["localhost"]);
+            place.write("server.crt", &certificate);
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            place.write("server.key", &key);
+            eventually("the new certificate counts", || {
+                signer.client().get(address, "/").is_ok()
+            });
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let (fresh, kept) = (fresh.into_inner(), kept.into_inner());
+    println!("{ROTATIONS} rotations: {fresh} requests over new connections, {kept} over one");
+    assert!(fresh > ROTATIONS as u64 && kept > ROTATIONS as u64);
+    assert!(config.last_reload_successful());
 }

@@ -52,7 +52,7 @@ fn two_hundred_half_open_connections_do_not_stop_the_server() {
         assert_closes(loris);
     }
     assert!(
-        handle.stats().rejected_connections >= 100,
+        handle.stats().displaced_connections >= 100,
         "{:?}",
         handle.stats()
     );

@@ -9,6 +9,7 @@ use prometheus::{GaugeVec, Opts};
 use super::Limits;
 use crate::audit::Verdict;
 use crate::hub::{Hub, RunView};
+use crate::printable::printable;
 use crate::refusal::REASONS;
 use crate::summary::Summary;
 
@@ -388,6 +389,7 @@ fn family(name: &str, help: &str, labels: &[&str], series: &[Series]) -> Vec<Met
         return Vec::new();
     };
     for (values, value) in series {
+        let values: Vec<String> = values.iter().map(|value| label(value)).collect();
         let values: Vec<&str> = values.iter().map(String::as_str).collect();
         if let Ok(gauge) = gauges.get_metric_with_label_values(&values) {
             // Added, not set: two classes of the same name are one series.
@@ -397,4 +399,19 @@ fn family(name: &str, help: &str, labels: &[&str], series: &[Series]) -> Vec<Met
     let mut families = gauges.collect();
     families.retain(|family| !family.get_metric().is_empty());
     families
+}
+
+/// Characters of a label's value at most: names come from data.
+const LONGEST: usize = 128;
+
+/// The value of a label. The text format has no way to write some characters: a NUL would end the scrape.
+fn label(value: &str) -> String {
+    // It can write the end of a line.
+    let lines: Vec<String> = value.split('\n').map(printable).collect();
+    let mut shown = lines.join("\n");
+    if let Some((end, _)) = shown.char_indices().nth(LONGEST) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
 }

@@ -1,43 +1,51 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::leaks::{LEAKS_SCHEMA, LeakedPair};
+use crate::nasty::{name, skeleton};
 use crate::summary::example;
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'&";
 
 fn report() -> Report {
-    let mut summary = example(HOSTILE);
+    report_of(HOSTILE)
+}
+
+/// A report with a name of data wherever there can be one.
+fn report_of(name: &str) -> Report {
+    let mut summary = example(name);
     summary.class_pairs[0].given = 0;
     summary.class_pairs[0].suggested = 1;
-    summary.sources[0].source = HOSTILE.to_string();
+    summary.sources[0].source = name.to_string();
     let neighbour = |cosine| Neighbour {
-        id: HOSTILE.to_string(),
-        label: HOSTILE.to_string(),
+        id: name.to_string(),
+        label: name.to_string(),
         cosine,
         picture: None,
     };
     Report {
-        run: HOSTILE.to_string(),
+        run: name.to_string(),
         written: "2026-11-26 12:00".to_string(),
         timeline: vec![(1, 0.05, 0.1), (7, 0.0625, 0.125)],
-        class_names: vec![HOSTILE.to_string(), "dog".to_string()],
+        class_names: vec![name.to_string(), "dog".to_string()],
         cards: vec![Card {
-            id: HOSTILE.to_string(),
-            given: HOSTILE.to_string(),
+            id: name.to_string(),
+            given: name.to_string(),
             suggested: Some("dog".to_string()),
-            words: None,
+            words: Some(name.to_string()),
             wrong_probability: 0.9,
             p_value: 0.002,
-            source: Some(HOSTILE.to_string()),
+            source: Some(name.to_string()),
             fitted_epoch: Some(4),
             picture: None,
             curve: vec![0.5, 0.002],
             stage_two: Some(CardStageTwo {
-                verdict: "confirmed".to_string(),
-                figures: "support 0.10".to_string(),
+                verdict: name.to_string(),
+                figures: name.to_string(),
                 opponents: vec![neighbour(-0.5)],
                 proponents: vec![neighbour(0.5)],
             }),
-            review: Some(format!("confirmed by {HOSTILE}")),
+            review: Some(format!("confirmed by {name}")),
         }],
         stage_two: None,
         leaks: Some(LeakRecord {
@@ -52,7 +60,7 @@ fn report() -> Report {
             pairs: vec![LeakedPair {
                 probe: 3,
                 train: 5,
-                train_id: HOSTILE.to_string(),
+                train_id: name.to_string(),
                 view: 0,
                 score: 1.0,
                 sketch: 1.0,
@@ -62,8 +70,8 @@ fn report() -> Report {
                 train_label: 9,
             }],
         }),
-        reviews: vec![[HOSTILE, HOSTILE, HOSTILE, "cleared", HOSTILE].map(String::from)],
-        settings: vec![("seed", HOSTILE.to_string())],
+        reviews: vec![[name, name, name, "cleared", name].map(String::from)],
+        settings: vec![("seed", name.to_string())],
         checkpoints: vec![(7, 70, "ab".to_string())],
         summary,
     }
@@ -105,4 +113,16 @@ fn a_refused_count_and_no_suspects_are_said_in_words() {
         );
     }
     assert!(!html.contains("id=\"leaks\"") && !html.contains("href=\"#leaks\""));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// No name adds, takes or changes a tag, an attribute or a script.
+    #[test]
+    fn a_report_is_made_of_the_same_parts_whatever_the_names(name in name()) {
+        prop_assume!(!name.is_empty());
+        let html = page(&report_of(&name)).into_string();
+        prop_assert_eq!(skeleton(&html), skeleton(&page(&report_of("a")).into_string()));
+    }
 }

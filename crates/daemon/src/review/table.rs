@@ -5,6 +5,7 @@ use std::fmt::Write;
 use mirrorwatch_influence::Task;
 
 use crate::audit::Review;
+use crate::printable::steers;
 use crate::when::utc;
 
 /// The reviews, one a line; empty without any.
@@ -75,7 +76,7 @@ pub(super) fn table<T: Task>(task: &T, reviews: &[Review]) -> String {
 /// Text that cannot steer a terminal, on one line.
 fn plain(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if steers(c) { ' ' } else { c })
         .collect()
 }
 
@@ -85,6 +86,6 @@ mod tests {
 
     #[test]
     fn what_people_write_cannot_steer_the_terminal() {
-        assert_eq!(plain("a\u{1b}[2J\nb"), "a [2J b");
+        assert_eq!(plain("a\u{1b}[2J\n\u{202e}b"), "a [2J  b");
     }
 }

@@ -110,23 +110,30 @@ impl Gate {
         if known && self.verified.borrow().contains(&key) {
             return Ok(Some(user));
         }
-        let taken = self.attempts.borrow_mut().take(remote.ip(), Instant::now());
+        let name = &credentials.user;
+        let taken = self
+            .attempts
+            .borrow_mut()
+            .take(remote.ip(), name, Instant::now());
         if let Err(wait) = taken {
             tracing::debug!(%remote, "too many failed logins");
             return Err(too_many(wait));
         }
-        let matches = self.verify(credentials.password, hash.to_owned()).await?;
+        let matches = self.verify(&credentials.password, hash.to_owned()).await?;
         if !(matches && known) {
             tracing::info!(%remote, "login failed");
             return Err(unauthorized());
         }
-        self.attempts.borrow_mut().give_back(remote.ip());
+        self.attempts
+            .borrow_mut()
+            .give_back(remote.ip(), &credentials.user);
         self.verified.borrow_mut().insert(key);
         Ok(Some(user))
     }
 
     /// Compares on another thread, and in turn.
-    async fn verify(&self, password: Vec<u8>, hash: String) -> Result<bool, Response> {
+    async fn verify(&self, password: &[u8], hash: String) -> Result<bool, Response> {
+        let password = password.to_vec();
         let permits = Arc::clone(&self.bcrypt);
         let compare = async move {
             // The semaphore is never closed.

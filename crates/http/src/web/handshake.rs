@@ -3,6 +3,7 @@
 use super::gate::Gate;
 use crate::connection::{Shared, serve};
 use crate::limits::after;
+use crate::places::Place;
 use rustls::ServerConfig;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -34,25 +35,32 @@ pub(crate) async fn open(
     stream: TcpStream,
     remote: SocketAddr,
     shared: Rc<Shared>,
+    place: Rc<Place>,
     mut stop: watch::Receiver<bool>,
 ) {
     let Some(gate) = shared.gate.as_ref().filter(|gate| gate.config.encrypts()) else {
-        return serve(stream, remote, shared, stop).await;
+        return serve(stream, remote, shared, place, stop).await;
     };
     let deadline = after(shared.limits.header_timeout);
     let shaken = tokio::select! {
         biased;
         _ = stop.changed() => return,
-        shaken = timeout_at(deadline, shake(stream, remote, gate)) => shaken,
+        () = place.lost() => return,
+        shaken = timeout_at(deadline, shake(stream, remote, gate, &place)) => shaken,
     };
     match shaken {
-        Ok(Some(stream)) => serve(stream, remote, Rc::clone(&shared), stop).await,
+        Ok(Some(stream)) => serve(stream, remote, Rc::clone(&shared), place, stop).await,
         Ok(None) => {}
         Err(_) => tracing::debug!(%remote, "connection closed: the TLS handshake took too long"),
     }
 }
 
-async fn shake(stream: TcpStream, remote: SocketAddr, gate: &Gate) -> Option<TlsStream<TcpStream>> {
+async fn shake(
+    stream: TcpStream,
+    remote: SocketAddr,
+    gate: &Gate,
+    place: &Place,
+) -> Option<TlsStream<TcpStream>> {
     let mut first = [0];
     if stream.peek(&mut first).await.ok()? == 0 {
         return None;
@@ -63,13 +71,18 @@ async fn shake(stream: TcpStream, remote: SocketAddr, gate: &Gate) -> Option<Tls
         refuse(stream).await;
         return None;
     }
+    place.shakes();
     let config = config(gate).await?;
     match TlsAcceptor::from(config)
         .accept(stream)
         .into_fallible()
         .await
     {
-        Ok(stream) => Some(stream),
+        Ok(stream) => {
+            // The request is on its way.
+            place.shakes();
+            Some(stream)
+        }
         Err((error, stream)) => {
             tracing::debug!(%remote, %error, "TLS handshake failed");
             // The alert that says why is on its way.

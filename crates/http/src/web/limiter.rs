@@ -1,6 +1,7 @@
 //! How often something may happen: requests in all, failed logins by address.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -45,11 +46,20 @@ impl Bucket {
     }
 }
 
-/// Attempts to log in that were not known to be right beforehand, by remote address.
+/// Attempts to log in that were not known to be right beforehand, by remote address and a part of all user names.
+///
+/// Behind one address there may be many, a proxy's clients for instance: who guesses at one name leaves most other names
+/// their attempts. Parts instead of names bound what one address may try, and an attempt that is left tells nobody
+/// whether the name exists.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts {
-    buckets: HashMap<IpAddr, Bucket>,
+    buckets: HashMap<Who, Bucket>,
+    /// With a seed of this process's own, so that nobody can choose a name for its part.
+    parts: RandomState,
 }
+
+/// An address, and a part of all names.
+type Who = (IpAddr, u64);
 
 impl Attempts {
     /// Ten mistakes at once, then one every five seconds: nobody mistypes more, and nobody
@@ -59,12 +69,24 @@ impl Attempts {
         burst: 10,
     };
 
-    /// Addresses remembered at most.
-    const MOST: usize = 1024;
+    /// Parts of all names.
+    const PARTS: u64 = 16;
 
-    /// Takes an attempt of an address, or says how long it has to wait for one.
-    pub(crate) fn take(&mut self, remote: IpAddr, now: Instant) -> Result<(), Duration> {
-        let who = network(remote);
+    /// Buckets remembered at most.
+    const MOST: usize = 4096;
+
+    fn who(&self, remote: IpAddr, user: &[u8]) -> Who {
+        (network(remote), self.parts.hash_one(user) % Self::PARTS)
+    }
+
+    /// Takes an attempt at a name from an address, or says how long it has to wait for one.
+    pub(crate) fn take(
+        &mut self,
+        remote: IpAddr,
+        user: &[u8],
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let who = self.who(remote, user);
         if !self.buckets.contains_key(&who) && self.buckets.len() >= Self::MOST {
             self.forget(now);
         }
@@ -72,8 +94,9 @@ impl Attempts {
     }
 
     /// The attempt was none at guessing.
-    pub(crate) fn give_back(&mut self, remote: IpAddr) {
-        if let Some(bucket) = self.buckets.get_mut(&network(remote)) {
+    pub(crate) fn give_back(&mut self, remote: IpAddr, user: &[u8]) {
+        let who = self.who(remote, user);
+        if let Some(bucket) = self.buckets.get_mut(&who) {
             bucket.give_back();
         }
     }
@@ -99,7 +122,7 @@ impl Attempts {
 
 /// What counts as one client: an IPv4 address, or the 64 bits of an IPv6 one that say whose
 /// network it is, for within it everybody has as many addresses as they like.
-fn network(remote: IpAddr) -> IpAddr {
+pub(crate) fn network(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V6(address) => {
             let bits = u128::from(address) >> 64 << 64;
@@ -114,6 +137,8 @@ mod tests {
     use super::{Attempts, Bucket, Rate};
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::{Duration, Instant};
+
+    const ANN: &[u8] = b"ann";
 
     #[test]
     fn a_burst_then_one_each_interval() {
@@ -142,38 +167,57 @@ mod tests {
         let mut attempts = Attempts::default();
         let now = Instant::now();
         let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
-        let taken = (0..50).filter(|_| attempts.take(a, now).is_ok()).count();
-        assert_eq!(taken, 10);
-        assert_eq!(attempts.take(b, now), Ok(()));
-        attempts.give_back(a);
-        assert_eq!(attempts.take(a, now), Ok(()));
-        assert!(attempts.take(a, now).is_err());
+        let taken = (0..50).filter(|_| attempts.take(a, ANN, now).is_ok());
+        assert_eq!(taken.count(), 10);
+        assert_eq!(attempts.take(b, ANN, now), Ok(()));
+        attempts.give_back(a, ANN);
+        assert_eq!(attempts.take(a, ANN, now), Ok(()));
+        assert!(attempts.take(a, ANN, now).is_err());
+    }
+
+    #[test]
+    fn guesses_at_a_name_leave_others_behind_the_address_their_attempts() {
+        let mut attempts = Attempts::default();
+        let now = Instant::now();
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let names: Vec<String> = (0..1000).map(|n| format!("user-{n}")).collect();
+        while attempts.take(address, ANN, now).is_ok() {}
+        let mut held_up = 0;
+        for name in &names {
+            match attempts.take(address, name.as_bytes(), now) {
+                Ok(()) => attempts.give_back(address, name.as_bytes()),
+                Err(_) => held_up += 1,
+            }
+        }
+        // One in sixteen, give or take ten standard deviations of 7.7.
+        assert!((1..140).contains(&held_up), "{held_up} of 1000");
+        // And whatever the names, an address has so many attempts and no more.
+        let mut taken = 0;
+        for name in names.iter().cycle().take(10_000) {
+            taken += usize::from(attempts.take(address, name.as_bytes(), now).is_ok());
+        }
+        assert_eq!(taken, 15 * 10);
+        // Nobody is held up for longer than the next attempt takes to come.
+        let later = now + Attempts::RATE.interval;
+        assert_eq!(attempts.take(address, ANN, later), Ok(()));
     }
 
     #[test]
     fn a_network_of_ipv6_is_one_client_and_a_mapped_address_is_ipv4() {
         let mut attempts = Attempts::default();
         let now = Instant::now();
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         for n in 0..10 {
-            let ip: IpAddr = format!("2001:db8::{n}").parse().unwrap();
-            assert_eq!(attempts.take(ip, now), Ok(()));
+            assert_eq!(
+                attempts.take(ip(&format!("2001:db8::{n}")), ANN, now),
+                Ok(())
+            );
         }
-        assert!(
-            attempts
-                .take("2001:db8::ffff".parse().unwrap(), now)
-                .is_err()
-        );
-        assert!(
-            attempts
-                .take("2001:db8:0:1::1".parse().unwrap(), now)
-                .is_ok()
-        );
-        assert!(
-            attempts
-                .take("::ffff:192.0.2.1".parse().unwrap(), now)
-                .is_ok()
-        );
-        assert!(attempts.buckets.contains_key(&"192.0.2.1".parse().unwrap()));
+        assert!(attempts.take(ip("2001:db8::ffff"), ANN, now).is_err());
+        assert!(attempts.take(ip("2001:db8:0:1::1"), ANN, now).is_ok());
+        assert!(attempts.take(ip("::ffff:192.0.2.1"), ANN, now).is_ok());
+        let addresses: Vec<IpAddr> = attempts.buckets.keys().map(|(ip, _)| *ip).collect();
+        assert!(addresses.contains(&ip("192.0.2.1")), "{addresses:?}");
     }
 
     #[test]
@@ -181,12 +225,12 @@ mod tests {
         let mut attempts = Attempts::default();
         let now = Instant::now();
         let guesser: IpAddr = "192.0.2.1".parse().unwrap();
-        while attempts.take(guesser, now).is_ok() {}
-        for n in 0..3000_u32 {
+        while attempts.take(guesser, ANN, now).is_ok() {}
+        for n in 0..10_000_u32 {
             let ip = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + n));
-            assert_eq!(attempts.take(ip, now), Ok(()));
+            assert_eq!(attempts.take(ip, ANN, now), Ok(()));
         }
         assert!(attempts.buckets.len() <= Attempts::MOST);
-        assert!(attempts.take(guesser, now).is_err());
+        assert!(attempts.take(guesser, ANN, now).is_err());
     }
 }

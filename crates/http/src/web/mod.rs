@@ -15,7 +15,7 @@ mod fault;
 mod file;
 pub(crate) mod gate;
 pub(crate) mod handshake;
-mod limiter;
+pub(crate) mod limiter;
 mod loaded;
 mod reload;
 mod san;

@@ -102,6 +102,12 @@ impl Client {
         self
     }
 
+    /// The same client, which trusts another authority, too.
+    pub fn trusting(mut self, authority: &Authority) -> Client {
+        self.trusted += &authority.pem();
+        self
+    }
+
     pub fn with_version(mut self, version: &'static SupportedProtocolVersion) -> Client {
         self.versions = vec![version];
         self
