@@ -271,7 +271,7 @@ fn a_file_that_grows_while_it_is_read_is_whole_or_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Whatever a manifest says, its weights are in its own directory.
     #[test]
