@@ -311,3 +311,51 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ShardsError> {
     }
     write_atomic(path, bytes).map_err(|error| failed(error.to_string()))
 }
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use mirrorwatch_checkpoint::{RunWriter, Snapshot};
+
+    use super::*;
+
+    /// Whoever may write to a run's directory may not have read what the sender may.
+    #[test]
+    fn links_and_pipes_are_not_sent_and_the_others_are() {
+        let (root, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = Store::open(&shared.path().to_string_lossy()).unwrap();
+        let mut writer = RunWriter::create(root.path(), "r").unwrap();
+        let mut paths = Vec::new();
+        for step in 1..=3 {
+            let snapshot = Snapshot {
+                step,
+                ..Snapshot::default()
+            };
+            let weights = writer.publish(snapshot, b"weights").unwrap().weights;
+            paths.push(writer.directory().join(weights.file));
+        }
+        for path in &paths[..2] {
+            std::fs::remove_file(path).unwrap();
+        }
+        symlink("/etc/passwd", &paths[0]).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&paths[1]).status();
+        assert!(made.unwrap().success());
+        let mut sender = Sender::new(root.path());
+        assert_eq!(
+            (sender.send(&store).unwrap(), sender.send(&store).unwrap()),
+            (1, 0)
+        );
+        // Manifest and weights of the third, and the status.
+        assert_eq!(store.list("checkpoints/r").unwrap().len(), 3);
+        assert_eq!(sender.told.len(), 2);
+    }
+
+    #[test]
+    fn names_that_no_disk_takes_are_not_fetched() {
+        let long = format!("checkpoints/r/{}.json", "x".repeat(251));
+        assert_eq!(parts_of(&long), None);
+        assert!(parts_of(&long.replacen('x', "", 1)).is_some());
+    }
+}
