@@ -26,9 +26,12 @@ mod grafana_metrics;
 mod grafana_panels;
 mod help;
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod live;
 mod metrics_docs;
 mod moto_store;
+mod names;
 mod onset;
 mod pages;
 mod playwright_page;
