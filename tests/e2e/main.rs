@@ -27,12 +27,15 @@ mod grafana_panels;
 mod hazards;
 mod help;
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod hostile_files;
 mod kills;
 #[cfg(target_os = "linux")]
 mod live;
 mod metrics_docs;
 mod moto_store;
+mod names;
 mod onset;
 mod pages;
 mod playwright_page;

@@ -289,12 +289,12 @@ impl<T: Task> Worker<T> {
             && pending.checkpoints.is_power_of_two();
         let kept = self.keep(job, (pending, scanned, forks), &account, summary);
         // After the count is out: it does not wait for this, and does not fail with it.
-        if look && kept.is_ok() {
-            if let Err(problem) = self.look_for_leaks(job, model)
-                && !self.cancel.load(Ordering::Relaxed)
-            {
-                tracing::warn!(run = job.run, "could not look for leaks: {problem}");
-            }
+        if look
+            && kept.is_ok()
+            && let Err(problem) = self.look_for_leaks(job, model)
+            && !self.cancel.load(Ordering::Relaxed)
+        {
+            tracing::warn!(run = job.run, "could not look for leaks: {problem}");
         }
         kept.map_err(|error| failed(EXPORT)(&error))
     }

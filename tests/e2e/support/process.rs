@@ -85,6 +85,7 @@ impl Running {
         )
     }
 
+    /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

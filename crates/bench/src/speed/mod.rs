@@ -20,6 +20,7 @@ mod scan;
 mod serving;
 mod sidecar;
 mod train;
+mod under_load;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -33,7 +34,7 @@ use report::{FORMAT, Report, Row, Section};
 pub use sidecar::run as sidecar;
 
 /// The parts of the suite, in the order of its tables.
-const PARTS: [&Part; 8] = [
+const PARTS: [&Part; 9] = [
     &scan::PART,
     &forward::PART,
     &methods::PART,
@@ -42,6 +43,7 @@ const PARTS: [&Part; 8] = [
     &publish::PART,
     &memory::PART,
     &serving::PART,
+    &under_load::PART,
 ];
 
 /// What to measure, and how often.
@@ -51,7 +53,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME=DIR", value_parser = crate::options::named_directory)]
     pub data: Vec<(String, PathBuf)>,
 
-    /// Only these parts (scan, forward, methods, hook, beside, publish, memory, serving); may be repeated
+    /// Only these parts (scan, forward, methods, hook, beside, publish, memory, serving, load); may be repeated
     #[arg(long, value_name = "NAME")]
     pub part: Vec<String>,
 
