@@ -197,9 +197,9 @@ fn what_a_killed_training_published_is_there() {
     let (root, here) = (dir(), dir());
     let mut kept = 0;
     for round in 0..12_u64 {
+        let before = instance(root.path());
         let mut child = start(Some(root.path()), here.path(), &[]);
         let started = Instant::now();
-        let before = instance(root.path());
         while instance(root.path()) == before {
             assert!(
                 started.elapsed() < Duration::from_secs(60),

@@ -171,7 +171,11 @@ impl RunWriter {
         replaced: Option<&Found>,
     ) -> Result<(), CheckpointError> {
         let system = self.system.as_ref();
-        let spared = |found: &Found| self.shared && found.manifest.instance != self.status.instance;
+        let spared = |found: &Found| {
+            let by = &found.manifest;
+            let since = self.shared || by.time >= self.status.started;
+            since && by.instance != self.status.instance
+        };
         let same_step = match replaced {
             Some(old) if old.weights_path() != weights && !spared(old) => {
                 remove_weights(system, old)

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mirrorwatch_checkpoint::{RunWriter, list_checkpoints, spool};
 
-use crate::{MAX, at, listed, names, root};
+use crate::faulty::{Fate, Faulty, Operation};
+use crate::{MAX, at, listed, names, only, root};
 
 /// Weights that show by themselves whether they are whole: one byte repeated.
 fn weights(content: u8) -> Vec<u8> {
@@ -54,6 +56,47 @@ fn a_reader_never_sees_half_a_checkpoint() {
     assert!(looks > 1);
     assert!(verified.contains(&STEPS));
     assert!(names(&root.path().join(".spool")).is_empty());
+}
+
+/// A system on which the first status that is written once `armed` is set waits for both.
+fn pausing(armed: &Arc<AtomicBool>, both: [&Arc<Barrier>; 2]) -> Faulty {
+    let (armed, both) = (Arc::clone(armed), both.map(Arc::clone));
+    Faulty::new(move |_, operation| {
+        let is_status = matches!(operation, Operation::Create(path)
+            if path.to_string_lossy().contains("run.json"));
+        if is_status && armed.swap(false, Ordering::SeqCst) {
+            for barrier in &both {
+                barrier.wait();
+            }
+        }
+        Fate::Done
+    })
+}
+
+#[test]
+fn what_one_writer_commits_again_another_does_not_remove() {
+    let root = root();
+    let armed = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let [start, checked, again] = [(); 3].map(|()| Arc::new(Barrier::new(2)));
+    let open = |system: Faulty| RunWriter::create_on(system.shared(), root.path(), "r").unwrap();
+    let mut one = open(pausing(&armed[0], [&start, &checked]));
+    let mut other = open(pausing(&armed[1], [&checked, &again]));
+    for armed in &armed {
+        armed.store(true, Ordering::SeqCst);
+    }
+    thread::scope(|scope| {
+        // After the first's commit, and before it says so; it goes on to the removal of what it has replaced only when
+        // the first has committed the same weights again.
+        scope.spawn(|| {
+            start.wait();
+            other.publish(at(1, 1), &weights(2)).unwrap();
+        });
+        one.publish(at(1, 1), &weights(1)).unwrap();
+        one.publish(at(1, 1), &weights(1)).unwrap();
+        again.wait();
+    });
+    let spooled = spool(&only(root.path()), root.path().join(".spool"), MAX).unwrap();
+    assert_eq!(spooled.read_verified().unwrap(), weights(1));
 }
 
 /// Not a test of its own: the process that the next test kills. Publishes until then.

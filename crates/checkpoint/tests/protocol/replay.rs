@@ -13,8 +13,20 @@ use crate::faulty::Operation;
 /// Below the root of the record: content of a file, or `None` for a directory.
 pub type State = BTreeMap<PathBuf, Option<Vec<u8>>>;
 
-/// Changes of which any may be missing: more would take too long, and none of ours needs as many.
+/// So many changes are tried in all combinations. There are more only after many failures to synchronise; then each is
+/// missing alone, there alone, or the last to be there.
 const MOST_PENDING: usize = 12;
+
+/// Which of `pending` changes are there, as bits.
+fn combinations(pending: usize) -> Vec<u64> {
+    if pending <= MOST_PENDING {
+        return (0..1 << pending).collect();
+    }
+    assert!(pending < 64, "{pending} changes");
+    let all = (1 << pending) - 1;
+    let each = |i: usize| [1 << i, all & !(1 << i), (1 << i) - 1];
+    (0..pending).flat_map(each).chain([all]).collect()
+}
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Node {
@@ -104,9 +116,8 @@ pub fn cuts(root: &Path, done: &[Operation]) -> BTreeSet<State> {
         change.apply(&mut seen);
         pending.push(change);
     }
-    assert!(pending.len() <= MOST_PENDING, "{pending:?}");
     let mut states = BTreeSet::new();
-    for kept in 0..1_usize << pending.len() {
+    for kept in combinations(pending.len()) {
         let mut names = certain.clone();
         for (i, change) in pending.iter().enumerate() {
             if kept >> i & 1 == 1 {

@@ -71,7 +71,7 @@ fn a_training_does_not_wait_for_a_disk_that_does_nothing() {
 }
 
 /// Waits until as many ends of epochs are settled.
-fn settle(hook: &Hook, epochs: u64) {
+pub(super) fn settle(hook: &Hook, epochs: u64) {
     let settled = |stats: Stats| stats.published + stats.failed + stats.held_back;
     let started = Instant::now();
     while settled(hook.stats()) < epochs {
