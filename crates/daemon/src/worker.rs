@@ -108,9 +108,12 @@ impl<T: Task> Worker<T> {
         }
         self.hub.beat_worker(Some(job.spooled.key().to_string()));
         let result = catch_unwind(AssertUnwindSafe(|| {
-            self.attempts
-                .begin(&job.run, job.spooled.key())
-                .map_err(|message| ("scan", message))?;
+            // What a shard has told the others already cannot be taken back: it goes through the turn again.
+            if self.turns.is_none() {
+                self.attempts
+                    .begin(&job.run, job.spooled.key())
+                    .map_err(|message| ("scan", message))?;
+            }
             self.process(job, exchange)
         }));
         self.attempts.end(&job.run, job.spooled.key());
