@@ -35,8 +35,7 @@ fn a_sidecar_computes_at_a_lower_priority_unless_told_otherwise() {
         let mut sidecar = watch.start();
         // Those that compute are there by then.
         sidecar.wait_for_scans(1);
-        let pid = std::fs::read_to_string(sidecar.state.join("daemon.pid")).unwrap();
-        let values = nice(pid.trim());
+        let values = nice(&sidecar.scanner());
         assert!(values.len() > 3, "{values:?}");
         assert!(
             values.iter().all(|value| *value == expected),

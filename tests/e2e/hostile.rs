@@ -76,7 +76,7 @@ fn scans_and_scrapes_go_on_while_thousands_of_connections_take_up_room() {
     setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
     let place = Place::new();
     let mut sidecar = place.watch("state").start();
-    let process = format!("/proc/{}", sidecar.process.id());
+    let process = format!("/proc/{}", sidecar.scanner());
     let files = || fs::read_dir(format!("{process}/fd")).unwrap().count();
     let memory = || {
         let status = fs::read_to_string(format!("{process}/status")).unwrap();

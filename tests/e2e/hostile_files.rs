@@ -11,7 +11,7 @@ use crate::support::trial::Trial;
 
 /// The most memory that the sidecar has ever had, in MiB.
 fn peak(sidecar: &Sidecar) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", sidecar.process.id())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", sidecar.scanner())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kilobytes = line.unwrap().trim().trim_end_matches(" kB");
     kilobytes.parse::<u64>().unwrap() / 1024

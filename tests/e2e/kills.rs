@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use crate::support::again::{this_binary, told};
 use crate::support::data::Data;
 use crate::support::place::Place;
-use crate::support::process::Running;
+use crate::support::process::{Running, signal};
 use crate::support::results::Results;
 use crate::support::sidecar::Sidecar;
 use crate::support::trainer::Trainer;
@@ -109,7 +109,11 @@ fn killed_again_and_again(seed: u64) -> (usize, usize) {
             // Some progress, or a checkpoint could be in its way for ever.
             watching.wait_for_scans(1);
             std::thread::sleep(Duration::from_millis(rng.random_range(0..300)));
-            sidecar.take().unwrap().kill();
+            match rng.random_bool(0.5) {
+                true => sidecar.take().unwrap().kill(),
+                // Its supervisor starts another one.
+                false => signal(&watching.scanner(), "KILL"),
+            }
             killed += 1;
         }
     }

@@ -22,6 +22,9 @@ use crate::report::{self as whole, ReportArgs};
 use crate::review::{self, ReviewArgs};
 use crate::ship::{self, ShipArgs};
 use crate::status::{self, StatusArgs};
+use crate::supervisor;
+#[cfg(unix)]
+use crate::supervisor::Link;
 use crate::unite::{self, UniteArgs};
 use crate::verify::{self, VerifyArgs};
 
@@ -274,6 +277,22 @@ where
     };
     match cli.command {
         Command::Watch { task, watch } => {
+            #[cfg(unix)]
+            let link = match Link::take() {
+                Ok(None) if !watch.single_process => {
+                    // Data that the program holds already is the scanner's to hold.
+                    drop(build);
+                    set_up_log(watch.log_format);
+                    return supervisor::run(&watch).unwrap_or_else(|error| fail(&error));
+                }
+                Ok(link) => link,
+                Err(error) => return fail(&format!("the supervisor is gone: {error}")),
+            };
+            #[cfg(not(unix))]
+            let link = None;
+            if let Err(error) = supervisor::limit_memory(watch.memory_limit_mib) {
+                return fail(&error);
+            }
             let threads = courtesy::threads_beside(watch.scan.threads);
             set_up_process(&watch.scan, threads, || {
                 if watch.log_format == LogFormat::Text {
@@ -282,7 +301,7 @@ where
                 set_up_log(watch.log_format);
             });
             match build(task) {
-                Ok(task) => report(daemon::run(task, &watch)),
+                Ok(task) => report(daemon::run_linked(task, &watch, link)),
                 Err(error) => fail(&error),
             }
         }

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
-use mirrorwatch_http::wait_for_shutdown_signal;
 use mirrorwatch_influence::{Divided, Labels, Task};
 
 use crate::api::guard::Guard;
 use crate::audit::desk::Desk;
+use crate::claim::Claim;
 use crate::dividing;
+use crate::ending;
 use crate::error::DaemonError;
 use crate::hub::Hub;
 use crate::intake::{Intake, Job, Unhooked};
@@ -24,6 +25,7 @@ use crate::queue::Queue;
 use crate::runs::{Runs, fingerprint};
 use crate::samples::TaskSamples;
 use crate::sources::Sources;
+use crate::supervisor::{Link, reporting};
 use crate::watch::{self, WatchOptions};
 use crate::web;
 use crate::worker::{Apart, Attempts, Worker};
@@ -59,6 +61,15 @@ const LOOK: Duration = Duration::from_secs(1);
 /// # Ok::<(), mirrorwatch_daemon::DaemonError>(())
 /// ```
 pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
+    run_linked(task, args, None)
+}
+
+/// Like [`run`], with the link to a supervisor, where there is one.
+pub(crate) fn run_linked<T: Task>(
+    task: T,
+    args: &WatchArgs,
+    link: Option<Arc<Link>>,
+) -> Result<bool, DaemonError> {
     let config = args.scan.config::<T>()?;
     // Before the data, which may take a while: a mistake in it is told at once.
     let web = web::load(args)?;
@@ -75,13 +86,16 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     watch::prepare_root(&args.root)?;
     let state = args.state();
     let spool = state.join("spool");
-    prepare_state(&state, &spool)?;
+    let _claim = prepare_state(&state, &spool)?;
 
     let hub = Arc::new(Hub::new(args.expire_hours * 3600.0));
     let metrics = Arc::new(
         Metrics::with_limits(hub.clone(), args.limits())
             .map_err(|error| DaemonError::Option(error.to_string()))?,
     );
+    if let Some(link) = &link {
+        metrics.scanner_restarts.inc_by(link.restarts);
+    }
     let queue: Arc<Queue<Job>> = Arc::new(Queue::default());
     let evidence = fingerprint(&labels, &config.estimators, config.folds, config.seed);
     let runs = Arc::new(Runs::new(
@@ -100,7 +114,10 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
     let cancel = Arc::new(AtomicBool::new(false));
     let scan_timeout = Duration::from_secs(args.scan_timeout);
 
-    let server = web::bind(args, web.as_ref())?;
+    let server = match &link {
+        Some(link) => web::adopt(link.listener().map_err(cannot_listen)?, web.as_ref())?,
+        None => web::bind(args, web.as_ref())?,
+    };
     let scheme = web::scheme(web.as_ref());
     let task = Arc::new(task);
     let sources = Sources::read(task.as_ref(), labels.train.len());
@@ -164,7 +181,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         metrics: metrics.clone(),
         hub: hub.clone(),
         cancel: cancel.clone(),
-        apart: Apart::new(scan_timeout, cancel.clone(), hub.clone()),
+        apart: Apart::new(scan_timeout, cancel.clone(), hub.clone()).supervised(link.clone()),
         attempts: Attempts::continued(&state),
         parameters: OnceLock::new(),
     };
@@ -202,10 +219,22 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         })?
     };
 
-    let signalled = signals();
-    if args.exit_on_stdin_close {
-        follow_stdin(signalled.clone());
-    }
+    let signalled = match &link {
+        Some(link) => {
+            link.begin();
+            ending::follow_signals(link.asked.clone());
+            link.asked.clone()
+        }
+        None => ending::of(args),
+    };
+    let reporter = match &link {
+        Some(link) => Some(reporting::start(
+            link.clone(),
+            hub.clone(),
+            metrics.clone(),
+        )?),
+        None => None,
+    };
     let linger = Duration::from_secs(args.linger_seconds);
     let mut done_since: Option<Instant> = None;
     let mut looked = Instant::now();
@@ -218,6 +247,12 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
             }
         } else {
             done_since = None;
+        }
+        let silence = hub.silence().1;
+        if let Some(link) = &link
+            && silence > scan_timeout + MORE_PATIENCE
+        {
+            link.start_again(&format!("scanning stopped {} s ago", silence.as_secs()));
         }
         if looked.elapsed() >= LOOK {
             desk.look();
@@ -244,6 +279,7 @@ pub fn run<T: Task>(task: T, args: &WatchArgs) -> Result<bool, DaemonError> {
         tracing::error!("the viewing thread had panicked");
     }
     handle.shutdown(Duration::from_secs(5));
+    drop(reporter);
     Ok(failures(&metrics) == 0)
 }
 
@@ -257,53 +293,23 @@ pub(crate) fn spawn(
         .map_err(|error| DaemonError::Option(format!("cannot start the thread {name}: {error}")))
 }
 
-fn prepare_state(state: &Path, spool: &Path) -> Result<(), DaemonError> {
+fn cannot_listen(error: std::io::Error) -> DaemonError {
+    DaemonError::Option(format!("cannot go on listening: {error}"))
+}
+
+fn prepare_state(state: &Path, spool: &Path) -> Result<Option<Claim>, DaemonError> {
     std::fs::create_dir_all(spool).map_err(|error| DaemonError::Write {
         path: state.to_path_buf(),
         message: error.to_string(),
     })?;
+    let claim = Claim::on(state)?;
     // Fails now, with a clear message, and not at the first result.
     write_atomic(
         state.join("daemon.pid"),
         std::process::id().to_string().as_bytes(),
     )?;
     remove_abandoned(spool)?;
-    Ok(())
-}
-
-/// A flag that a signal sets.
-fn signals() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let setter = flag.clone();
-    let spawned = spawn(
-        "mirrorwatch-signals",
-        move || match wait_for_shutdown_signal() {
-            Ok(signal) => {
-                tracing::info!("{signal} received, finishing");
-                setter.store(true, Ordering::Relaxed);
-            }
-            Err(error) => {
-                tracing::warn!("{error}; stop the daemon with SIGKILL, no evidence is lost")
-            }
-        },
-    );
-    if let Err(error) = spawned {
-        tracing::warn!("{error}");
-    }
-    flag
-}
-
-/// Sets the flag when standard input ends.
-fn follow_stdin(flag: Arc<AtomicBool>) {
-    let spawned = spawn("mirrorwatch-stdin", move || {
-        // Whatever is written to it is of no interest.
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        tracing::info!("standard input closed, finishing");
-        flag.store(true, Ordering::Relaxed);
-    });
-    if let Err(error) = spawned {
-        tracing::warn!("{error}");
-    }
+    Ok(claim)
 }
 
 fn all_done(hub: &Hub, queue: &Queue<Job>) -> bool {

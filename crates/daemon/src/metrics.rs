@@ -25,6 +25,18 @@ pub const STAGES: [&str; 8] = [
     "manifest", "spool", "load", "shards", "scan", "timeout", "account", "export",
 ];
 
+/// Whether there is a process that scans: the supervisor says 0 while it starts one.
+pub(crate) const SCANNER_UP: (&str, &str) = (
+    "mirrorwatch_scanner_up",
+    "1 while the process that scans is there; 0 while it is being started, and what else is shown is the last that it said.",
+);
+
+/// How often that process died.
+pub(crate) const SCANNER_RESTARTS: (&str, &str) = (
+    "mirrorwatch_scanner_restarts_total",
+    "Starts of the process that scans after it had died.",
+);
+
 /// How many series a run may have where labels come from data.
 ///
 /// ```
@@ -83,6 +95,8 @@ pub struct Metrics {
     pub queued: IntGauge,
     /// Listings of the root directory.
     pub rescans: IntCounter,
+    /// Starts of this process after it had died, as its supervisor counts them.
+    pub scanner_restarts: IntCounter,
     /// Whether the web configuration was good when it was looked at last.
     pub web_config_good: IntGauge,
     /// Other shards that are waited for; exported where there are any.
@@ -170,6 +184,7 @@ impl Metrics {
                 "mirrorwatch_watch_rescans_total",
                 "Listings of the watched directory; events only hint at when to list.",
             )?,
+            scanner_restarts: IntCounter::new(SCANNER_RESTARTS.0, SCANNER_RESTARTS.1)?,
             web_config_good: IntGauge::new(
                 "mirrorwatch_web_config_last_reload_successful",
                 "1 unless the file of TLS and users, or one that it names, was no good when it was last looked at; the last good one stays in use.",
@@ -213,6 +228,11 @@ impl Metrics {
             .register(Box::new(self.scan_seconds.clone()))?;
         self.registry.register(Box::new(self.queued.clone()))?;
         self.registry.register(Box::new(self.rescans.clone()))?;
+        let up = IntGauge::new(SCANNER_UP.0, SCANNER_UP.1)?;
+        up.set(1);
+        self.registry.register(Box::new(up))?;
+        self.registry
+            .register(Box::new(self.scanner_restarts.clone()))?;
         // Nothing has failed yet; without a file nothing ever will.
         self.web_config_good.set(1);
         self.registry

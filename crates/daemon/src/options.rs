@@ -253,6 +253,20 @@ pub struct WatchArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 900, value_parser = clap::value_parser!(u64).range(1..))]
     pub scan_timeout: u64,
 
+    /// Let the process that scans have this much memory of its own, in MiB [default: no limit]
+    ///
+    /// A scan that asks for more ends that process, which is started again; a checkpoint that does so five times is given
+    /// up. Files that are mapped are not counted, stacks are: 2 MiB a thread.
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..))]
+    pub memory_limit_mib: Option<u64>,
+
+    /// Scan in the process that serves metrics: what ends a scan by a crash ends both
+    ///
+    /// Without it, a small process keeps the address, answers while the one that scans is being started again, and
+    /// starts it.
+    #[arg(long)]
+    pub single_process: bool,
+
     /// Waiting checkpoints of a live run before the oldest gives way to the newest
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     pub queue: u32,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mirrorwatch_http::{Request, Response};
 
@@ -12,6 +12,10 @@ use crate::audit::desk::Desk;
 use crate::hub::{Hub, RunView};
 use crate::metrics::{CONTENT_TYPE, Metrics};
 use crate::runs::Runs;
+
+/// How long a scrape waits for the first listing; Prometheus waits for ten seconds.
+const FIRST_LISTING: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What the pages need.
 pub struct Pages {
@@ -104,7 +108,12 @@ impl Pages {
         Response::not_found()
     }
 
+    /// Whoever asks before the directory was listed once would see a sidecar that knows of no run: they wait a little.
     fn render_metrics(&self) -> Response {
+        let asked = Instant::now();
+        while !self.hub.listed() && asked.elapsed() < FIRST_LISTING {
+            std::thread::sleep(LOOK);
+        }
         match self.metrics.render() {
             Ok(text) => Response::bytes(CONTENT_TYPE, text),
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Where the daemon listens, and who may read.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use mirrorwatch_http::{Server, WebConfig};
 
@@ -23,6 +23,16 @@ pub(crate) fn bind(args: &WatchArgs, web: Option<&WebConfig>) -> Result<Server, 
     }
     let server = Server::bind(&args.listen)?;
     check(server.local_addr(), args, web)?;
+    warn_of_passwords(&server, args, web);
+    Ok(configured(server, web))
+}
+
+/// Goes on listening on a socket that [`bind`] has opened, in another process.
+pub(crate) fn adopt(listener: TcpListener, web: Option<&WebConfig>) -> Result<Server, DaemonError> {
+    Ok(configured(Server::on(listener)?, web))
+}
+
+fn warn_of_passwords(server: &Server, args: &WatchArgs, web: Option<&WebConfig>) {
     if web.is_some_and(WebConfig::authenticates)
         && scheme(web) == "http"
         && !is_loopback(server.local_addr())
@@ -32,10 +42,13 @@ pub(crate) fn bind(args: &WatchArgs, web: Option<&WebConfig>) -> Result<Server, 
             args.listen
         );
     }
-    Ok(match web {
+}
+
+fn configured(server: Server, web: Option<&WebConfig>) -> Server {
+    match web {
         Some(web) => server.with_web_config(web.clone()),
         None => server,
-    })
+    }
 }
 
 /// Refuses an address on which everybody could read what is served.

@@ -55,18 +55,52 @@ impl Server {
     /// ```
     pub fn bind(addr: &str) -> Result<Server, HttpError> {
         let candidates = resolve(addr)?;
-        let bound = TcpListener::bind(candidates.as_slice()).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            let local_addr = listener.local_addr()?;
-            Ok(Server {
-                listener,
-                local_addr,
-                limits: Limits::default(),
-                web: None,
-                posts: |_| false,
-            })
-        });
+        let bound = TcpListener::bind(candidates.as_slice()).and_then(Server::listening);
         bound.map_err(|reason| HttpError::from_bind(addr, reason))
+    }
+
+    /// Takes over a socket that listens already, as one that another process has opened.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let handle = Server::on(listener)?.start(|_| Response::text("hello\n"))?;
+    /// assert_eq!(handle.local_addr(), address);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on(listener: TcpListener) -> Result<Server, HttpError> {
+        Server::listening(listener).map_err(|reason| HttpError::Start { reason })
+    }
+
+    /// The socket once more, for another server: a connection goes to whichever of them takes it first, and waits where
+    /// none does.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// let first = Server::bind("127.0.0.1:0")?;
+    /// let (again, url) = (first.share()?, format!("http://{}", first.local_addr()));
+    /// drop(first.start(|_| Response::text("first"))?);
+    /// let second = Server::on(again)?.start(|_| Response::text("second"))?;
+    /// assert_eq!(ureq::get(&url).call()?.into_body().read_to_string()?, "second");
+    /// # drop(second);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn share(&self) -> Result<TcpListener, HttpError> {
+        let shared = self.listener.try_clone();
+        shared.map_err(|reason| HttpError::Start { reason })
+    }
+
+    fn listening(listener: TcpListener) -> io::Result<Server> {
+        listener.set_nonblocking(true)?;
+        let local_addr = listener.local_addr()?;
+        Ok(Server {
+            listener,
+            local_addr,
+            limits: Limits::default(),
+            web: None,
+            posts: |_| false,
+        })
     }
 
     /// Replaces the default limits.

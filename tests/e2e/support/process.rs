@@ -33,6 +33,15 @@ pub struct Running {
     shown: String,
 }
 
+/// Sends a process a signal by its name without `SIG`.
+#[track_caller]
+pub fn signal(process: &str, name: &str) {
+    // The shell's own `kill`: there may be no program of that name.
+    let line = format!("kill -{name} {process}");
+    let status = Command::new("sh").arg("-c").arg(&line).status().unwrap();
+    assert!(status.success(), "`{line}` failed");
+}
+
 /// How a process ended.
 pub struct Finished {
     /// Exit code; `None` after a signal.
@@ -97,10 +106,7 @@ impl Running {
     /// Sends a signal by its name without `SIG`.
     #[track_caller]
     pub fn signal(&self, name: &str) {
-        // The shell's own `kill`: there may be no program of that name.
-        let line = format!("kill -{name} {}", self.child.id());
-        let status = Command::new("sh").arg("-c").arg(&line).status().unwrap();
-        assert!(status.success(), "`{line}` failed for {}", self.story());
+        signal(&self.child.id().to_string(), name);
     }
 
     pub fn close_stdin(&mut self) {

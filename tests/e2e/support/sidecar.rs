@@ -155,6 +155,11 @@ impl Sidecar {
         self.process.stderr()
     }
 
+    /// The number of the process that scans, which the one that was started keeps going.
+    pub fn scanner(&self) -> String {
+        fs::read_to_string(self.state.join("daemon.pid")).unwrap()
+    }
+
     #[track_caller]
     pub fn get(&self, path: &str) -> Page {
         get(&format!("http://{}{path}", self.address))
@@ -177,7 +182,10 @@ impl Sidecar {
                 "the sidecar ended before {what}: {}",
                 self.process.story()
             );
-            let scrape = self.scrape();
+            // An answer may be cut off by the end of the process that gives it: asked again, another one gives it.
+            let page = get(&format!("http://{}/metrics", self.address))?;
+            assert_eq!(page.status, 200, "{}", page.body);
+            let scrape = Scrape(page.body);
             match ready(&scrape) {
                 true => Ok(scrape),
                 false => Err(format!("{}\n--- log\n{}", scrape.0, self.log())),

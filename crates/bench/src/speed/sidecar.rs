@@ -165,13 +165,16 @@ impl Sidecar {
         Err(format!("the sidecar: {why}; it said: {log}"))
     }
 
-    /// CPU time that it has used so far, in seconds.
+    /// CPU time that the process which scans has used so far, in seconds.
     ///
     /// # Errors
     ///
     /// The operating system does not tell.
     pub fn cpu_seconds(&self) -> Result<f64, String> {
-        let path = format!("/proc/{}/stat", self.child.id());
+        let path = self.root().join(".mirrorwatch/daemon.pid");
+        let scanner = std::fs::read_to_string(&path)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let path = format!("/proc/{scanner}/stat");
         let stat = std::fs::read_to_string(&path)
             .map_err(|error| format!("cannot read {path}, which tells CPU time: {error}"))?;
         cpu_seconds(&stat).ok_or_else(|| format!("{path} is not as proc(5) has it"))

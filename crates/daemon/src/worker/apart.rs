@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use mirrorwatch_influence::panic_text;
 
+use super::Failure;
 use crate::hub::Hub;
+use crate::supervisor::Link;
 
 /// How often the waiting thread looks for a sign of life, and for the daemon's end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -29,6 +31,8 @@ pub struct Apart {
     /// Told of signs of life.
     pub hub: Arc<Hub>,
     adrift: Arc<AtomicUsize>,
+    /// Who starts this process again, if anybody does.
+    supervisor: Option<Arc<Link>>,
 }
 
 /// Why there is no result.
@@ -38,6 +42,22 @@ pub(super) enum Lost {
     Panicked(String),
     /// It gave no sign of life, and was left behind.
     Hung(String),
+    /// It was not begun.
+    Unbegun(String),
+}
+
+/// The stage at which work gives no sign of life.
+const TIMEOUT: &str = "timeout";
+
+impl Lost {
+    /// As a failure at `stage`, unless it is one of its own.
+    pub(super) fn failure(self, stage: &'static str) -> Failure {
+        match self {
+            Lost::Panicked(text) => (stage, format!("the task panicked: {text}")),
+            Lost::Hung(text) => (TIMEOUT, text),
+            Lost::Unbegun(text) => (stage, text),
+        }
+    }
 }
 
 /// What work that runs apart can see of the rest.
@@ -89,7 +109,14 @@ impl Apart {
             cancel,
             hub,
             adrift: Arc::default(),
+            supervisor: None,
         }
+    }
+
+    /// With somebody who starts this process again, which is what frees it of threads that hang.
+    pub fn supervised(mut self, supervisor: Option<Arc<Link>>) -> Self {
+        self.supervisor = supervisor;
+        self
     }
 
     /// Waits while too many threads are adrift: more would only be lost as well. The silence meanwhile shows in the
@@ -99,6 +126,9 @@ impl Apart {
         while self.adrift.load(Ordering::Relaxed) >= MOST_ADRIFT {
             if self.cancel.load(Ordering::Relaxed) {
                 return false;
+            }
+            if let Some(supervisor) = &self.supervisor {
+                supervisor.start_again(&format!("{MOST_ADRIFT} scans hang"));
             }
             if !told {
                 tracing::error!(
@@ -140,7 +170,7 @@ impl Apart {
                 drop(sender.send(done.map_err(|panic| panic_text(panic.as_ref()).to_string())));
             });
         if let Err(error) = spawned {
-            return Err(Lost::Hung(format!(
+            return Err(Lost::Unbegun(format!(
                 "cannot start a thread to scan on: {error}"
             )));
         }

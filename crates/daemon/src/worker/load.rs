@@ -15,6 +15,7 @@ const LOAD: &str = "load";
 impl<T: Task> Worker<T> {
     /// The weights of a checkpoint, which are what their manifest says, and may be those of the task's model.
     pub(super) fn weights(&self, job: &Job) -> Result<Vec<u8>, Failure> {
+        let own = self.parameters(job)?;
         contained(|| {
             let weights = &job.spooled.manifest().weights;
             let described = described(job.spooled.manifest());
@@ -23,13 +24,23 @@ impl<T: Task> Worker<T> {
                 SAFETENSORS => &[][..],
                 _ => &described[..],
             };
-            let own = self
-                .parameters
-                .get_or_init(|| model::parameters(&self.task.model(&self.config.device)));
             model::plausible(own, comparable, weights.bytes).map_err(failed)?;
             let bytes = job.spooled.read_verified();
             bytes.map_err(|error| ("spool", error.to_string()))
         })
+    }
+
+    /// The parameters of the task's model.
+    fn parameters(&self, job: &Job) -> Result<&Vec<model::Parameter>, Failure> {
+        if let Some(known) = self.parameters.get() {
+            return Ok(known);
+        }
+        let (task, config) = (self.task.clone(), self.config.clone());
+        let made = self.apart.run(&job.spooled.key().to_string(), move |_| {
+            model::parameters(&task.model(&config.device))
+        });
+        let made = made.map_err(|lost| lost.failure(LOAD))?;
+        Ok(self.parameters.get_or_init(|| made))
     }
 }
 

@@ -6,7 +6,6 @@ use mirrorwatch_checkpoint::write_atomic;
 use mirrorwatch_influence::leaks::LeakOptions;
 use mirrorwatch_influence::{Labels, Memory, Readings, SweepOptions, Task, read_next, work};
 
-use super::apart::Lost;
 use super::load::loaded;
 use super::{Failure, Worker, described};
 use crate::intake::Job;
@@ -16,9 +15,6 @@ use crate::results::json_bytes;
 
 /// Random changes of the weights when leaks are looked for while training runs: half of what the command takes.
 const LEAK_SKETCHES: usize = 8;
-
-/// The stage at which a scan gives no sign of life.
-const TIMEOUT: &str = "timeout";
 
 /// What was read of a checkpoint, by a thread that may be left behind.
 pub(super) struct Read<M> {
@@ -71,8 +67,7 @@ impl<T: Task> Worker<T> {
         bar.finish_and_clear();
         match read {
             Ok(read) => read,
-            Err(Lost::Panicked(text)) => Err(("scan", format!("the scan panicked: {text}"))),
-            Err(Lost::Hung(text)) => Err((TIMEOUT, text)),
+            Err(lost) => Err(lost.failure("scan")),
         }
     }
 
@@ -97,8 +92,7 @@ impl<T: Task> Worker<T> {
         });
         let found = match looked {
             Ok(found) => found.map_err(|error| error.to_string())?,
-            Err(Lost::Panicked(text)) => return Err(format!("the search panicked: {text}")),
-            Err(Lost::Hung(text)) => return Err(text),
+            Err(lost) => return Err(lost.failure("leaks").1),
         };
         let record = LeakRecord {
             epoch: manifest.epoch,
