@@ -112,7 +112,12 @@ fn killed_again_and_again(seed: u64) -> (usize, usize) {
             match rng.random_bool(0.5) {
                 true => sidecar.take().unwrap().kill(),
                 // Its supervisor starts another one.
-                false => signal(&watching.scanner(), "KILL"),
+                false => eventually("a scanner that can be killed", || {
+                    match signal(&watching.scanner(), "KILL") {
+                        true => Ok(()),
+                        false => Err(watching.log()),
+                    }
+                }),
             }
             killed += 1;
         }

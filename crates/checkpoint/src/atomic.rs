@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -131,10 +131,40 @@ pub fn remove_abandoned(directory: impl AsRef<Path>) -> Result<usize, Checkpoint
     remove_abandoned_on(&Native, directory.as_ref())
 }
 
+/// Removes the temporaries of all other processes, dead or not, from a directory that is the caller's alone; returns
+/// how many.
+///
+/// # Errors
+///
+/// As [`remove_abandoned`].
+///
+/// ```
+/// use mirrorwatch_checkpoint::remove_temporaries;
+///
+/// # let spool = tempfile::tempdir()?;
+/// # let spool = spool.path();
+/// std::fs::write(spool.join(".weights.bpk.1-7.tmp"), "hal")?;
+/// std::fs::write(spool.join("weights.bpk"), "whole")?;
+/// assert_eq!(remove_temporaries(spool)?, 1);
+/// assert!(spool.join("weights.bpk").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn remove_temporaries(directory: impl AsRef<Path>) -> Result<usize, CheckpointError> {
+    remove_where(&Native, directory.as_ref(), |_, pid, n| !is_own(pid, n))
+}
+
 /// [`remove_abandoned`] on any system.
 pub(crate) fn remove_abandoned_on(
     system: &dyn System,
     directory: &Path,
+) -> Result<usize, CheckpointError> {
+    remove_where(system, directory, is_abandoned)
+}
+
+fn remove_where(
+    system: &dyn System,
+    directory: &Path,
+    abandoned: impl Fn(&fs::DirEntry, u32, u64) -> bool,
 ) -> Result<usize, CheckpointError> {
     let failed = |source| CheckpointError::reading(directory, source);
     let mut removed = 0;
@@ -145,7 +175,7 @@ pub(crate) fn remove_abandoned_on(
             continue;
         };
         let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if !is_file || !is_abandoned(&entry, pid, n) {
+        if !is_file || !abandoned(&entry, pid, n) {
             continue;
         }
         match system.remove(&entry.path()) {
@@ -243,6 +273,16 @@ fn counter() -> &'static (u64, AtomicU64) {
     })
 }
 
+/// Whether a process of this number runs. One that has ended stays in the table until whoever is responsible for it has
+/// noticed, which in a container may be never: the state is the first field after the name, see proc(5).
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else {
+        return Path::new(&format!("/proc/{pid}")).exists();
+    };
+    let after = stat.rsplit(|byte| *byte == b')').next().unwrap_or_default();
+    !matches!(after.trim_ascii_start().first(), Some(b'Z' | b'X'))
+}
+
 /// The process and number in the name of a temporary, `None` for any other name.
 fn parse_temporary(name: &str) -> Option<(u32, u64)> {
     let inner = name.strip_prefix('.')?.strip_suffix(".tmp")?;
@@ -251,13 +291,18 @@ fn parse_temporary(name: &str) -> Option<(u32, u64)> {
     Some((pid.parse().ok()?, n.parse().ok()?))
 }
 
+/// Whether this process has made a temporary of these numbers.
+fn is_own(pid: u32, n: u64) -> bool {
+    let (start, next) = counter();
+    pid == std::process::id() && (*start..next.load(Ordering::Relaxed)).contains(&n)
+}
+
 fn is_abandoned(entry: &fs::DirEntry, pid: u32, n: u64) -> bool {
     if pid == std::process::id() {
-        let (start, next) = counter();
-        return !(*start..next.load(Ordering::Relaxed)).contains(&n);
+        return !is_own(pid, n);
     }
     if Path::new("/proc/self").exists() {
-        return !PathBuf::from(format!("/proc/{pid}")).exists();
+        return !is_alive(pid);
     }
     let modified = entry.metadata().and_then(|metadata| metadata.modified());
     let age = modified.ok().and_then(|time| time.elapsed().ok());
@@ -276,6 +321,24 @@ mod tests {
         write_atomic(&path, b"second").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_that_has_ended_is_not_alive_before_somebody_has_noticed() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        assert!(is_alive(child.id()) && is_alive(std::process::id()));
+        child.kill().unwrap();
+        // Not waited for: it stays in the table.
+        while is_alive(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(Path::new(&format!("/proc/{}", child.id())).exists());
+        child.wait().unwrap();
+        assert!(!is_alive(child.id()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
-use mirrorwatch_checkpoint::{remove_abandoned, write_atomic};
+use mirrorwatch_checkpoint::{remove_abandoned, remove_temporaries, write_atomic};
 use mirrorwatch_influence::{Divided, Labels, Task};
 
 use crate::api::guard::Guard;
@@ -308,7 +308,10 @@ fn prepare_state(state: &Path, spool: &Path) -> Result<Option<Claim>, DaemonErro
         state.join("daemon.pid"),
         std::process::id().to_string().as_bytes(),
     )?;
-    remove_abandoned(spool)?;
+    match claim.is_some() {
+        true => remove_temporaries(spool)?,
+        false => remove_abandoned(spool)?,
+    };
     Ok(claim)
 }
 
