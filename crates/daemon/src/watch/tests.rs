@@ -12,7 +12,7 @@ use std::time::Duration;
 use mirrorwatch_checkpoint::{RunWriter, Snapshot};
 
 use super::WatchOptions;
-use crate::intake::tests::files::place::Place;
+use crate::intake::tests::files::place::{Outside, Place};
 use crate::intake::tests::files::run_cases;
 use crate::intake::tests::files::step::{RUNS, Step};
 use bench::Watching;
@@ -88,10 +88,11 @@ fn directories_that_are_exchanged_are_found_by_polling() {
 }
 
 fn whatever_happens(options: WatchOptions, cases: u32) {
+    let outside = Outside::new();
     run_cases(cases, 60, |steps, count| {
         let mut watching = Watching::start(options);
         let root = watching.root.clone();
-        let mut place = Place::new(&root, &root.with_file_name("beside"));
+        let mut place = Place::new(&root, &root.with_file_name("beside"), &outside);
         let mut due = BTreeSet::new();
         for &step in steps {
             let effect = place.apply(step);

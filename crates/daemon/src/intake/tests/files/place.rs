@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mirrorwatch_checkpoint::{RunWriter, Snapshot};
+use tempfile::TempDir;
 
 use super::step::{CONTENTS, RUNS, STEMS, Step};
 
@@ -46,56 +47,84 @@ pub fn weights(content: u8) -> Vec<u8> {
     bytes
 }
 
+/// Publishes, and notes what was committed.
+fn publish_by(
+    writer: &mut RunWriter,
+    committed: &mut BTreeMap<(String, Vec<u8>), Published>,
+    epoch: u64,
+    step: u64,
+    content: u8,
+) -> bool {
+    let snapshot = Snapshot {
+        epoch,
+        step,
+        ..Snapshot::default()
+    };
+    let Ok(manifest) = writer.publish(snapshot, &weights(content)) else {
+        return false;
+    };
+    let name = manifest_name(epoch, step);
+    let bytes = fs::read(writer.directory().join(&name)).unwrap();
+    let published = Published {
+        epoch,
+        step,
+        content,
+        weights: manifest.weights.file,
+    };
+    committed.insert((name, bytes), published);
+    true
+}
+
 fn manifest_name(epoch: u64, step: u64) -> String {
     format!("epoch-{epoch:06}-step-{step:010}.json")
 }
 
+/// Checkpoints that lie outside of the root: to be copied piece by piece, and to be linked to.
+pub struct Outside {
+    directory: TempDir,
+    committed: BTreeMap<(String, Vec<u8>), Published>,
+}
+
+impl Outside {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut committed = BTreeMap::new();
+        let copies = (0..CONTENTS).map(|content| (format!("copy-{content}"), content as u8));
+        for (run, content) in copies.chain([("outside".to_string(), OUTSIDE)]) {
+            let mut writer = RunWriter::create(directory.path(), &run).unwrap();
+            for (epoch, step) in STEMS {
+                publish_by(&mut writer, &mut committed, epoch, step, content);
+            }
+        }
+        Self {
+            directory,
+            committed,
+        }
+    }
+}
+
 impl Place {
-    pub fn new(root: &Path, beside: &Path) -> Self {
-        let mut place = Self {
+    pub fn new(root: &Path, beside: &Path, outside: &Outside) -> Self {
+        fs::create_dir_all(beside.join("moved")).unwrap();
+        fs::create_dir_all(root).unwrap();
+        for run in fs::read_dir(outside.directory.path()).unwrap() {
+            let run = run.unwrap();
+            let to = beside.join(run.file_name());
+            fs::create_dir(&to).unwrap();
+            for file in fs::read_dir(run.path()).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+        Self {
             root: root.to_path_buf(),
             beside: beside.to_path_buf(),
             writers: BTreeMap::new(),
-            committed: BTreeMap::new(),
+            committed: outside.committed.clone(),
             pieces: BTreeMap::new(),
             disturbed: BTreeSet::new(),
             moved: 0,
-        };
-        fs::create_dir_all(place.beside.join("moved")).unwrap();
-        fs::create_dir_all(root).unwrap();
-        for content in 0..CONTENTS {
-            for (epoch, step) in STEMS {
-                let run = format!("copy-{content}");
-                let mut writer = RunWriter::create(place.beside.clone(), &run).unwrap();
-                place.publish_by(&mut writer, epoch, step, content as u8);
-            }
         }
-        let mut writer = RunWriter::create(place.beside.clone(), "outside").unwrap();
-        for (epoch, step) in STEMS {
-            place.publish_by(&mut writer, epoch, step, OUTSIDE);
-        }
-        place
-    }
-
-    fn publish_by(&mut self, writer: &mut RunWriter, epoch: u64, step: u64, content: u8) -> bool {
-        let snapshot = Snapshot {
-            epoch,
-            step,
-            ..Snapshot::default()
-        };
-        let Ok(manifest) = writer.publish(snapshot, &weights(content)) else {
-            return false;
-        };
-        let name = manifest_name(epoch, step);
-        let bytes = fs::read(writer.directory().join(&name)).unwrap();
-        let published = Published {
-            epoch,
-            step,
-            content,
-            weights: manifest.weights.file,
-        };
-        self.committed.insert((name, bytes), published);
-        true
     }
 
     fn run(&self, run: usize) -> PathBuf {
@@ -155,7 +184,7 @@ impl Place {
         let Ok(mut writer) = writer else {
             return false;
         };
-        let done = self.publish_by(&mut writer, epoch, step, content);
+        let done = publish_by(&mut writer, &mut self.committed, epoch, step, content);
         if done {
             self.writers.insert(run, writer);
         }
@@ -237,6 +266,9 @@ impl Place {
             }
             Step::BringBack(run) => {
                 let from = self.beside.join("moved").join(self.moved.to_string());
+                if from.is_dir() {
+                    remove(&self.run(run));
+                }
                 fs::rename(from, self.run(run)).ok()
             }
             Step::RemoveFile(run, file) => remove(&self.file(run, file)?),

@@ -63,7 +63,7 @@ pub fn steps(length: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => (run.clone(), name.clone()).prop_map(|(r, f)| Step::Overwrite(r, f)),
         2 => (run.clone(), name.clone(), run.clone(), name.clone())
             .prop_map(|(r, f, to, n)| Step::RenameFile(r, f, to, n)),
-        2 => (run.clone(), 0..RUNS.len() + 2).prop_map(|(r, to)| Step::RenameRun(r, to)),
+        2 => (run.clone(), 0..RUNS.len() + 4).prop_map(|(r, to)| Step::RenameRun(r, to)),
         2 => run.clone().prop_map(Step::BringBack),
         2 => (run.clone(), name.clone()).prop_map(|(r, f)| Step::RemoveFile(r, f)),
         1 => run.clone().prop_map(Step::RemoveRun),
