@@ -115,5 +115,5 @@ impl Places {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -22,7 +22,8 @@ pub fn run_cases(cases: u32, length: usize, test: impl Fn(&[Step], &mut dyn FnMu
     let config = ProptestConfig {
         cases,
         source_file: Some(file!()),
-        max_shrink_iters: 500,
+        // Where a checkpoint is waited for in vain, each attempt takes a minute.
+        max_shrink_time: 120_000,
         ..ProptestConfig::default()
     };
     let counts = RefCell::new(BTreeMap::<String, (u32, u32)>::new());

@@ -315,7 +315,7 @@ impl Place {
         let piece = self.pieces.entry((run, stem, content)).or_default();
         let name = &names[(*piece / 2 + stem) % 2];
         let bytes = fs::read(from.join(name)).ok()?;
-        let end = if *piece % 2 == 0 {
+        let end = if piece.is_multiple_of(2) {
             bytes.len() / 2
         } else {
             bytes.len()
