@@ -30,6 +30,8 @@ mod help;
 mod hostile;
 #[cfg(target_os = "linux")]
 mod hostile_files;
+#[cfg(target_os = "linux")]
+mod inotify;
 mod kills;
 #[cfg(target_os = "linux")]
 mod live;

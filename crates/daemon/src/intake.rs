@@ -70,7 +70,8 @@ pub struct Intake {
 #[derive(Default)]
 pub struct Taken {
     keys: BTreeSet<Key>,
-    rejected: BTreeSet<(PathBuf, String)>,
+    /// Manifests that the last listing refused, and what it said of them.
+    rejected: BTreeMap<PathBuf, String>,
     /// Rejected manifests whose sequence numbers, which nobody could read, are still to turn up as gaps.
     unplaced: u64,
     /// Sequence numbers seen of each training process. As ranges: a single manifest may claim that a million are missing.
@@ -185,21 +186,29 @@ impl Intake {
     }
 
     fn reject(&mut self, run: &str, rejected: Vec<(PathBuf, CheckpointError)>) {
+        let taken = self.taken.entry(run.to_string()).or_default();
+        // What is gone by now is forgotten, or a file that is written again and again would be remembered without end.
+        let mut before = std::mem::take(&mut taken.rejected);
         for (path, error) in rejected {
             let message = brief(&error.to_string());
             let is_status = path.ends_with(STATUS_FILE);
-            let taken = self.taken.entry(run.to_string()).or_default();
-            if taken.rejected.insert((path, message.clone())) {
-                if is_status {
-                    tracing::warn!(run, "status of the training not known: {message}");
-                } else {
-                    tracing::warn!(run, "checkpoint refused: {message}");
-                    taken.unplaced += 1;
-                    self.metrics.seen.inc();
-                    self.metrics.fail("manifest");
-                }
-                self.hub.update_run(run, |view| view.last_error = message);
+            let told = before.remove(&path);
+            taken.rejected.insert(path, message.clone());
+            if told.as_ref() == Some(&message) {
+                continue;
             }
+            if is_status {
+                tracing::warn!(run, "status of the training not known: {message}");
+            } else {
+                tracing::warn!(run, "checkpoint refused: {message}");
+            }
+            // A manifest that grows has another fault each time, and is one checkpoint.
+            if !is_status && told.is_none() {
+                taken.unplaced += 1;
+                self.metrics.seen.inc();
+                self.metrics.fail("manifest");
+            }
+            self.hub.update_run(run, |view| view.last_error = message);
         }
     }
 
@@ -335,4 +344,4 @@ mod unhooked;
 pub use unhooked::Unhooked;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

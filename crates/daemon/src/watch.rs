@@ -1,15 +1,19 @@
 //! Watching: file-system events are hints, listings are the truth.
 
+mod events;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use crossbeam_channel::{Receiver, after, bounded, never, select};
+use mirrorwatch_checkpoint::list_runs;
 
 use crate::error::DaemonError;
 use crate::hub::Hub;
 use crate::intake::Intake;
+use events::Events;
 
 /// How long events are gathered before one listing answers them all.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -28,25 +32,18 @@ pub struct WatchOptions {
 
 /// Lists the root again and again until `stop` is disconnected.
 pub fn run(mut intake: Intake, options: WatchOptions, hub: &Arc<Hub>, stop: &Receiver<()>) {
-    let mut places = vec![(intake.root.clone(), Armed::default())];
-    for artifacts in &intake.unhooked.artifacts {
-        let directory = artifacts.directory();
-        // What is above a relative path that does not exist is only known of an absolute one.
-        let place = std::path::absolute(directory).unwrap_or_else(|_| directory.to_path_buf());
-        places.push((place, Armed::default()));
-    }
+    let places = Places::of(&intake);
     let (hint, hints) = bounded(1);
+    let mut events = Events::new(places.all(), hint);
     loop {
         if !options.poll {
-            // Armed before listing: what appears in between causes an event.
-            for (place, armed) in &mut places {
-                armed.renew(place, &hint);
-            }
+            // Watched before listing: what appears in between causes an event.
+            events.renew(&places.directories());
         }
         let again = intake.list();
         hub.beat_watch();
         // What is not there cannot be watched: it may begin, and end, any moment.
-        let missing = places.iter().any(|(place, _)| !place.is_dir());
+        let missing = places.all().iter().any(|place| !place.is_dir());
         let patience = match (again, missing) {
             (true, _) => DEBOUNCE,
             (false, true) => options.rescan.min(MISSING),
@@ -76,95 +73,47 @@ pub fn prepare_root(root: &Path) -> Result<(), DaemonError> {
     })
 }
 
-/// A watcher and the identity of the directory it watches.
-#[derive(Default)]
-struct Armed {
-    watcher: Option<RecommendedWatcher>,
-    identity: Option<(u64, u64)>,
-    warned: bool,
+/// What is listed, there or not, as absolute paths: what is above a relative one that does not exist is not known.
+struct Places {
+    root: PathBuf,
+    artifacts: Vec<PathBuf>,
 }
 
-impl Armed {
-    /// Arms the watcher anew when the directory is another one than before: a watch on a
-    /// directory that was removed and made again goes silently dead.
-    ///
-    /// Where there is no directory yet, the nearest one above is watched for it to appear.
-    fn renew(&mut self, root: &Path, hint: &Sender<()>) {
-        let (root, depth) = match root.ancestors().find(|place| place.is_dir()) {
-            Some(there) if there == root => (root, RecursiveMode::Recursive),
-            Some(above) => (above, RecursiveMode::NonRecursive),
-            None => (root, RecursiveMode::Recursive),
-        };
-        let identity = identity(root);
-        if self.watcher.is_some() && identity == self.identity {
-            return;
+impl Places {
+    fn of(intake: &Intake) -> Self {
+        let absolute =
+            |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let artifacts = intake.unhooked.artifacts.iter();
+        Self {
+            root: absolute(&intake.root),
+            artifacts: artifacts.map(|it| absolute(it.directory())).collect(),
         }
-        self.identity = identity;
-        self.watcher = None;
-        if identity.is_none() {
-            return;
+    }
+
+    fn all(&self) -> Vec<PathBuf> {
+        let artifacts = self.artifacts.iter().cloned();
+        std::iter::once(self.root.clone())
+            .chain(artifacts)
+            .collect()
+    }
+
+    /// The directories in which a change may be one of a listing: where a place is not there yet, the nearest one above it.
+    fn directories(&self) -> BTreeSet<PathBuf> {
+        let mut directories = BTreeSet::new();
+        for place in self.all() {
+            let there = place.ancestors().find(|path| path.is_dir());
+            directories.extend(there.map(Path::to_path_buf));
         }
-        match arm(root, depth, hint.clone()) {
-            Ok(watcher) => {
-                self.watcher = Some(watcher);
-                self.warned = false;
-            }
-            Err(error) => {
-                if !self.warned {
-                    tracing::warn!(
-                        "cannot watch {} by events, listing it regularly instead: {error}",
-                        root.display()
-                    );
-                }
-                self.warned = true;
-            }
+        // A root that is not there has no runs.
+        for run in list_runs(&self.root).unwrap_or_default() {
+            directories.insert(self.root.join(run));
         }
+        for place in &self.artifacts {
+            directories.insert(place.join("checkpoint"));
+        }
+        directories
     }
 }
 
-fn arm(root: &Path, depth: RecursiveMode, hint: Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let prefix = root.to_path_buf();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if is_hint(&prefix, &event) {
-            // A full channel means that a listing is due anyway.
-            let _ = hint.try_send(());
-        }
-    })?;
-    watcher.watch(root, depth)?;
-    Ok(watcher)
-}
-
-/// Whether an event calls for a listing.
-fn is_hint(root: &Path, event: &notify::Result<notify::Event>) -> bool {
-    let event = match event {
-        Ok(event) => event,
-        Err(_) => return true,
-    };
-    if event.need_rescan() {
-        return true;
-    }
-    // Temporaries of the protocol and the daemon's own state below the root begin with a dot.
-    let ours = |path: &PathBuf| {
-        path.strip_prefix(root).is_ok_and(|inside| {
-            inside
-                .components()
-                .any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
-        })
-    };
-    match event.kind {
-        EventKind::Access(_) => false,
-        _ => event.paths.is_empty() || !event.paths.iter().all(ours),
-    }
-}
-
-#[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|_| (0, 0))
-}
+#[cfg(all(test, unix))]
+mod tests;

@@ -21,6 +21,7 @@ pub struct Watch<'a> {
     more: Vec<String>,
     environment: Vec<(String, String)>,
     hazard: Option<PathBuf>,
+    under: Vec<String>,
 }
 
 impl<'a> Watch<'a> {
@@ -43,6 +44,7 @@ impl<'a> Watch<'a> {
             .to_vec(),
             environment: Vec::new(),
             hazard: None,
+            under: Vec::new(),
         }
     }
 
@@ -74,6 +76,13 @@ impl<'a> Watch<'a> {
         self
     }
 
+    /// Started by a program that takes a command line after these words.
+    #[cfg(target_os = "linux")]
+    pub fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(ToString::to_string).collect();
+        self
+    }
+
     fn command(&self, listen_file: &Path) -> Command {
         let mut command = quickstart();
         command
@@ -92,6 +101,12 @@ impl<'a> Watch<'a> {
                 (hazards::HAZARD, file.to_str().unwrap().to_string()),
             ];
             command = this_binary("hazards::a_sidecar", &variables);
+        }
+        if let [first, words @ ..] = self.under.as_slice() {
+            let mut outer = Command::new(first);
+            outer.args(words).arg(command.get_program());
+            outer.args(command.get_args());
+            command = outer;
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command

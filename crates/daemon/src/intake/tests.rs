@@ -1,6 +1,9 @@
 //! Intake over real directories: every checkpoint that was published ends in exactly one way.
 
-mod bench;
+pub mod bench;
+mod crowds;
+#[cfg(unix)]
+pub mod files;
 mod hostile;
 mod model;
 mod unhooked;

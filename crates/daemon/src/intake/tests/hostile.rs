@@ -126,3 +126,30 @@ fn pipes_are_refused_and_the_next_checkpoint_is_taken() {
     assert_eq!((bench.failed("manifest"), bench.failed("spool")), (1, 1));
     assert_eq!((bench.seen(), bench.lost()), (3, 2));
 }
+
+/// As a copying program writes it that knows nothing of the protocol.
+#[test]
+fn a_manifest_that_grows_is_refused_once_and_forgotten_with_its_file() {
+    let mut bench = Bench::new();
+    let mut writer = bench.writer(10);
+    publish(&mut writer, 1);
+    let path = newest(&writer, ".json");
+    let bytes = fs::read(&path).unwrap();
+    let mut told = std::collections::BTreeSet::new();
+    for end in (0..bytes.len()).step_by(20) {
+        fs::write(&path, &bytes[..end]).unwrap();
+        bench.intake.list();
+        told.insert(bench.intake.hub.runs()["r"].last_error.clone());
+    }
+    assert!(told.len() > 5, "{told:?}");
+    assert_eq!((bench.seen(), bench.failed("manifest")), (1, 1));
+    assert_eq!(bench.intake.taken["r"].rejected.len(), 1);
+    fs::write(&path, &bytes).unwrap();
+    bench.intake.list();
+    assert!(bench.pop() && bench.intake.taken["r"].rejected.is_empty());
+    fs::write(&path, b"{").unwrap();
+    for _ in 0..2 {
+        bench.intake.list();
+    }
+    assert_eq!((bench.seen(), bench.failed("manifest")), (3, 2));
+}
