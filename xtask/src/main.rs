@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod context;
 mod report;
+mod reproduce;
 mod runner;
 mod sbom;
 mod steps;
@@ -83,6 +84,15 @@ enum Command {
         /// What the program is built for
         #[arg(long, value_name = "TRIPLE", default_value = sbom::TARGET)]
         target: String,
+    },
+
+    /// Build a program twice, in two places, and compare it byte for byte
+    ///
+    /// From clones of the last commit, each from nothing: of 'mirrorwatch' that takes twice as long as its first build.
+    Reproduce {
+        /// Which; its package has the same name
+        #[arg(value_name = "PROGRAM", default_value = "mirrorwatch")]
+        program: String,
     },
 
     /// Measure how well wrong labels are found
@@ -167,6 +177,9 @@ fn main() -> ExitCode {
         Command::Libtorch(words) => Context::new(false, true)
             .and_then(|context| tools::libtorch::with(&context, &words.arguments)),
         Command::Sbom { output, target } => write_bill(output, &target),
+        Command::Reproduce { program } => {
+            Context::new(false, false).and_then(|context| reproduce::twice(&context, &program))
+        }
         Command::Bench(what) => benchmark(&what),
     };
     match result {
