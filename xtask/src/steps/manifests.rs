@@ -78,6 +78,9 @@ fn look(context: &Context) -> Result<(usize, Vec<String>), String> {
             let manifest = package["manifest_path"].as_str().unwrap_or_default();
             let text = read(Path::new(manifest))?;
             problems.extend(problems_of(&package, &text));
+            for path in said_untested(&package) {
+                problems.extend(silenced(path, &read(Path::new(path))?));
+            }
             for name in with_defaults(&package) {
                 unneeded.remove(name);
             }
@@ -129,6 +132,24 @@ fn problems_of(package: &Value, manifest: &str) -> Vec<String> {
         },
     ));
     problems
+}
+
+/// The sources of programs whose manifest says that they have no tests: each is built once less, and takes long.
+fn said_untested(package: &Value) -> impl Iterator<Item = &str> {
+    package["targets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|target| target["test"] == false && target["kind"][0] == "bin")
+        .filter_map(|target| target["src_path"].as_str())
+}
+
+/// Tests that would not run: those of the file, or of a module below it, where nobody looks.
+fn silenced(path: &str, text: &str) -> Option<String> {
+    let module = |line: &str| line.starts_with("mod ") || line.trim_start().starts_with("#[test]");
+    text.lines().any(module).then(|| {
+        format!("{path}: has tests or modules, but its manifest says test = false; take that away")
+    })
 }
 
 /// The dependencies from the registry that are taken with their default features.
@@ -219,6 +240,19 @@ mod tests {
         assert!(problems_of(&package(OLDEST, plain.clone()), own).is_empty());
         let allowed = "[lints.rust]\nunsafe_code = \"allow\"\n";
         one(package(OLDEST, plain), allowed, "unsafe");
+    }
+
+    #[test]
+    fn tests_of_a_program_that_is_said_to_have_none_are_found() {
+        let target =
+            |kind: &str, test: bool| json!({"kind": [kind], "test": test, "src_path": "a.rs"});
+        let untested = |target: Value| said_untested(&json!({"targets": [target]})).count();
+        assert_eq!(untested(target("bin", false)), 1);
+        assert_eq!(untested(target("bin", true)), 0);
+        assert_eq!(untested(target("test", false)), 0);
+        assert!(silenced("a.rs", "use b::c;\n\nfn main() {}\n").is_none());
+        assert!(silenced("a.rs", "    #[test]\n    fn works() {}\n").is_some());
+        assert!(silenced("a.rs", "mod options;\n\nfn main() {}\n").is_some());
     }
 
     #[test]
