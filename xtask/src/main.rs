@@ -9,10 +9,13 @@ mod bench;
 mod build;
 mod context;
 mod report;
+mod reproduce;
 mod runner;
+mod sbom;
 mod steps;
 mod tools;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
@@ -68,6 +71,29 @@ enum Command {
     /// 'tools/libtorch', on first use. Without a command, prints what a shell has to export. What
     /// LIBTORCH or LIBTORCH_USE_PYTORCH names is used instead.
     Libtorch(Passed),
+
+    /// Write down what the shipped program consists of
+    ///
+    /// A CycloneDX bill of materials of `mirrorwatch` with its default features: names, versions, licences, checksums and
+    /// who needs whom. It is the same on every machine.
+    Sbom {
+        /// Where to, instead of 'sbom/mirrorwatch.cdx.json' in the target directory
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+
+        /// What the program is built for
+        #[arg(long, value_name = "TRIPLE", default_value = sbom::TARGET)]
+        target: String,
+    },
+
+    /// Build a program twice, in two places, and compare it byte for byte
+    ///
+    /// From clones of the last commit, each from nothing: of 'mirrorwatch' that takes twice as long as its first build.
+    Reproduce {
+        /// Which; its package has the same name
+        #[arg(value_name = "PROGRAM", default_value = "mirrorwatch")]
+        program: String,
+    },
 
     /// Measure how well wrong labels are found
     #[command(subcommand)]
@@ -150,6 +176,10 @@ fn main() -> ExitCode {
         Command::Tools { all } => fetch_tools(all),
         Command::Libtorch(words) => Context::new(false, true)
             .and_then(|context| tools::libtorch::with(&context, &words.arguments)),
+        Command::Sbom { output, target } => write_bill(output, &target),
+        Command::Reproduce { program } => {
+            Context::new(false, false).and_then(|context| reproduce::twice(&context, &program))
+        }
         Command::Bench(what) => benchmark(&what),
     };
     match result {
@@ -196,6 +226,15 @@ fn benchmark(what: &Bench) -> Result<bool, String> {
         Bench::Speed(passed) => bench::speed(&context, &passed.arguments),
         Bench::Cleanlab(passed) => bench::cleanlab(&context, &passed.arguments),
     }
+}
+
+/// Writes the bill of materials, and says where.
+fn write_bill(output: Option<PathBuf>, target: &str) -> Result<bool, String> {
+    let context = Context::new(false, false)?;
+    let path = output.unwrap_or_else(|| sbom::place(&context));
+    let count = sbom::write(&context, target, &path)?;
+    println!("{}: {count} components", path.display());
+    Ok(true)
 }
 
 /// Fetches and shows the tools; true when all that were asked for are there.

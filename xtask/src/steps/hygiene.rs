@@ -24,6 +24,9 @@ const PRIVATE: [&str; 2] = ["work", "farm"];
 /// Macros that stand for code not written yet. Put together here, so as not to find themselves.
 const UNFINISHED: [&str; 2] = [concat!("todo", "!("), concat!("unimplemented", "!(")];
 
+/// What would let code past a lint of the workspace that has no exception. Put together here, too.
+const LINTS: [&str; 2] = [concat!("unsafe", "_code"), concat!("incompatible", "_msrv")];
+
 fn run(context: &Context) -> Outcome {
     let files = match files(&context.root) {
         Ok(files) => files,
@@ -113,6 +116,11 @@ fn examine_text(text: &str, rust: bool) -> Vec<String> {
                 ":{number}: names {path}, a path of a private machine; write it another way"
             ));
         }
+        if let Some(lint) = LINTS.iter().find(|lint| rust && turns_off(line, lint)) {
+            problems.push(format!(
+                ":{number}: turns off {lint}, of which there are no exceptions; write it another way"
+            ));
+        }
         for macro_call in UNFINISHED
             .iter()
             .filter(|call| rust && line.contains(**call))
@@ -129,6 +137,12 @@ fn examine_text(text: &str, rust: bool) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// An attribute that makes an error of the lint anything less.
+fn turns_off(line: &str, lint: &str) -> bool {
+    let attribute = line.trim_start().starts_with('#');
+    attribute && line.contains(lint) && !line.contains("deny(") && !line.contains("forbid(")
 }
 
 /// A private directory's path at the start of a word: `(^|[^A-Za-z0-9_])/(work|farm)/`.
@@ -153,6 +167,24 @@ mod tests {
         assert!(private_path(&format!("frame/{work}/x and ok_/{farm}/y")).is_none());
         assert!(private_path(&format!("at/{work}/x, then /{work}/y")).is_some());
         assert!(private_path(&format!("the {work}/life balance")).is_none());
+    }
+
+    #[test]
+    fn attributes_that_turn_off_a_lint_without_exceptions_are_found() {
+        for lint in LINTS {
+            for word in ["allow", "expect", "warn"] {
+                assert!(turns_off(
+                    &format!("    #[{word}(dead_code, {lint})]"),
+                    lint
+                ));
+                assert_eq!(
+                    examine_text(&format!("#![{word}({lint})]\n"), true).len(),
+                    1
+                );
+            }
+            assert!(!turns_off(&format!("#![forbid({lint})]"), lint));
+            assert!(!turns_off(&format!("// {lint} is denied"), lint));
+        }
     }
 
     #[test]

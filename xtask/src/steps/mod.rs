@@ -10,9 +10,11 @@
 //! of it in wall time. One pass cannot serve both; the order only decides which mistakes are told first,
 //! and a warning or a type error is told by the cheaper pass.
 
+mod audit;
 mod backends;
 mod bench;
 mod clippy;
+mod deny;
 mod doc;
 mod doctest;
 mod e2e;
@@ -20,7 +22,9 @@ mod fmt;
 mod fuzz;
 mod guide;
 mod hygiene;
+mod manifests;
 mod package;
+mod sbom;
 mod tools;
 mod unit;
 mod wgpu;
@@ -34,7 +38,11 @@ use crate::report::{Outcome, Report};
 pub const STEPS: &[Step] = &[
     fmt::STEP,
     hygiene::STEP,
+    manifests::STEP,
     tools::STEP,
+    deny::STEP,
+    audit::STEP,
+    sbom::STEP,
     clippy::STEP,
     doc::STEP,
     package::STEP,

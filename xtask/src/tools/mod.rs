@@ -6,7 +6,9 @@
 
 mod alertmanager;
 mod apt;
+pub mod checkers;
 mod chromium;
+pub mod cyclonedx;
 mod dashboards;
 pub mod libtorch;
 mod locate;
@@ -30,6 +32,8 @@ pub const TOOLS: &[Tool] = &[
     schemathesis::TOOL,
     moto::TOOL,
     dashboards::TOOL,
+    checkers::TOOL,
+    cyclonedx::TOOL,
 ];
 
 /// A component of the tests.
