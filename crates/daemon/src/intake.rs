@@ -77,6 +77,8 @@ pub struct Taken {
     sequences: BTreeMap<String, RangeInclusiveSet<u64>>,
     /// Numbers that were not there at the last listing; counted when the next confirms it.
     gaps: BTreeMap<String, RangeInclusiveSet<u64>>,
+    /// What was there when the run was put aside; none as long as it is followed.
+    aside: Option<forget::Listed>,
 }
 
 impl Taken {
@@ -127,21 +129,26 @@ impl Intake {
             }
         };
         let mut again = false;
-        for run in runs {
-            match list_checkpoints(&self.root, &run) {
-                Ok(listing) => again |= self.take_run(&run, listing),
+        for run in &runs {
+            match list_checkpoints(&self.root, run) {
+                Ok(listing) => again |= self.take_run(run, listing),
                 // The run's directory went away between the two listings.
                 Err(CheckpointError::Vanished { .. }) => {}
                 Err(error) => tracing::warn!(run, "{error}"),
             }
         }
         again |= self.list_unhooked();
+        self.forget_gone(&runs);
         self.hub.set_listed();
         self.metrics.queued.set(self.queue.len() as i64);
         again
     }
 
     fn take_run(&mut self, run: &str, listing: Listing) -> bool {
+        let listed = forget::Listed::of(&listing);
+        if self.is_aside(run, &listed) {
+            return false;
+        }
         self.first_sight(run);
         let finished = listing
             .status
@@ -168,7 +175,11 @@ impl Intake {
                 view.updated = now();
             }
         });
-        finished && !settled
+        let again = finished && !settled;
+        if !again && fresh == 0 {
+            self.put_aside(run, listed);
+        }
+        again
     }
 
     /// What an earlier process did with this run counts as taken.
@@ -330,6 +341,7 @@ pub fn entry(job: &Job, outcome: Outcome) -> Entry {
     }
 }
 
+mod forget;
 mod unhooked;
 
 pub use unhooked::Unhooked;

@@ -1,6 +1,7 @@
 //! Intake over real directories: every checkpoint that was published ends in exactly one way.
 
 mod bench;
+mod forget;
 mod hostile;
 mod model;
 mod unhooked;
