@@ -100,6 +100,15 @@ impl Taken {
             seen.insert(entry.sequence..=entry.sequence);
         }
     }
+
+    /// Nothing below the last known number of a training process is to be counted as missed any more.
+    fn fill_gaps(&mut self) {
+        for seen in self.sequences.values_mut() {
+            if let Some(last) = seen.last().map(|range| *range.end()) {
+                seen.insert(1.min(last)..=last);
+            }
+        }
+    }
 }
 
 /// Whether a checkpoint with this outcome waited in the queue, and so came after all before it.
@@ -191,6 +200,11 @@ impl Intake {
         let state = self.runs.open(run);
         for entry in &lock(&state).ledger {
             taken.remember(entry);
+        }
+        // It was forgotten by this process, or was elsewhere when that began: what is missing among what is known was
+        // counted then. Nothing else says so of checkpoints that never came to the queue.
+        if self.hub.listed() {
+            taken.fill_gaps();
         }
         self.taken.insert(run.to_string(), taken);
     }

@@ -102,3 +102,33 @@ fn a_run_that_is_shown_is_kept_without_its_directory() {
     bench.intake.list();
     assert!(in_memory(&bench) && bench.intake.hub.shown_run("r").is_some());
 }
+
+/// Of checkpoints that were there before, nothing of the second training comes to the queue.
+#[test]
+fn what_was_missed_of_a_run_that_is_forgotten_is_missed_once() {
+    let mut bench = Bench::new();
+    let mut writer = bench.writer(1);
+    for round in 0..3 {
+        for step in 1..=3 {
+            publish(&mut writer, step);
+            if round == 0 {
+                bench.intake.list();
+                assert!(bench.pop());
+            }
+        }
+        for _ in 0..2 {
+            bench.intake.list();
+        }
+        age(&bench, &writer);
+        fs::remove_dir_all(writer.directory()).unwrap();
+        bench.intake.list();
+        assert!(bench.intake.hub.runs().is_empty());
+        assert_eq!(bench.skipped("missed"), 2 * round);
+        assert_eq!(bench.skipped("repeated"), round);
+        writer = bench.writer(1);
+    }
+    assert_eq!(
+        (bench.scanned.as_slice(), bench.seen()),
+        (&[1, 2, 3][..], 9)
+    );
+}
