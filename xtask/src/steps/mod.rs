@@ -15,7 +15,7 @@ mod bench;
 mod clippy;
 mod doc;
 mod doctest;
-mod e2e;
+pub mod e2e;
 mod fmt;
 mod fuzz;
 mod guide;
