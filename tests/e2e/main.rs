@@ -20,6 +20,7 @@ mod demo_extras;
 mod demo_refusals;
 mod deploy;
 mod export;
+mod fetching;
 mod grafana;
 mod grafana_dashboards;
 mod grafana_metrics;
@@ -51,6 +52,8 @@ mod scan;
 mod schemathesis_api;
 mod second_look;
 mod shards;
+#[cfg(target_os = "linux")]
+mod soak;
 mod status;
 mod support;
 mod watching;

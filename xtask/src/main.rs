@@ -34,6 +34,7 @@ Everyday use:
   cargo xtask test --list                  the steps and what each does
   cargo xtask test --only fmt,clippy       some steps
   cargo xtask test --skip e2e --keep-going all the others, even after a failure
+  cargo xtask soak --minutes 60            a sidecar under more than it can scan
   cargo xtask tools                        fetch Prometheus and promtool now
   cargo xtask libtorch cargo run …         a command with a libtorch for burn-tch
   cargo xtask bench detection --quick      how well wrong labels are found, in two minutes"
@@ -63,6 +64,17 @@ enum Command {
         /// Also the tools that only some tests need
         #[arg(long)]
         all: bool,
+    },
+
+    /// Give a sidecar more than it can scan, and see that it neither grows nor loses count
+    ///
+    /// One test of the end-to-end suite, of which the long run has ten minutes: runs that come, go and come again,
+    /// checkpoints faster than they are scanned, bad ones among them, scrapes, pages, exports and reviews. Memory,
+    /// descriptors, threads and what is on disk are measured every five seconds. Exits with 1 when they grow.
+    Soak {
+        /// How long
+        #[arg(long, value_name = "MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
     },
 
     /// Prepare a libtorch for burn-tch, and run a command with it
@@ -174,6 +186,9 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Test(options) => test(&options),
         Command::Tools { all } => fetch_tools(all),
+        Command::Soak { minutes } => {
+            Context::new(false, true).and_then(|context| steps::e2e::soak(&context, minutes))
+        }
         Command::Libtorch(words) => Context::new(false, true)
             .and_then(|context| tools::libtorch::with(&context, &words.arguments)),
         Command::Sbom { output, target } => write_bill(output, &target),

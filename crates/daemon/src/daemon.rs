@@ -190,7 +190,7 @@ pub(crate) fn run_linked<T: Task>(
         unhooked: Unhooked::new(artifacts, Duration::from_secs(args.artifacts_quiet_seconds)),
         spool,
         limit: dividing::queue_limit(args),
-        max_bytes: args.max_checkpoint_mib.saturating_mul(1 << 20),
+        max_bytes: args.max_checkpoint_bytes(),
         queue: queue.clone(),
         runs: runs.clone(),
         metrics: metrics.clone(),

@@ -102,7 +102,7 @@ pub(crate) fn fetch(
         return Ok(None);
     };
     let store = Store::open(place)?;
-    let mut fetcher = Fetcher::new(&args.root);
+    let mut fetcher = Fetcher::new(&args.root).with_max_bytes(args.max_checkpoint_bytes());
     let thread = spawn("mirrorwatch-fetch", move || {
         let mut said = String::new();
         while !cancel.load(Ordering::Relaxed) {

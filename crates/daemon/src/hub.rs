@@ -94,6 +94,8 @@ pub struct Hub {
 #[derive(Debug, Clone)]
 struct HubState {
     runs: BTreeMap<String, RunView>,
+    /// How often the runs have changed.
+    changed: u64,
     listed: bool,
     watch_beat: Instant,
     worker_beat: Instant,
@@ -126,6 +128,7 @@ impl Hub {
             changes: Changes::default(),
             state: Mutex::new(HubState {
                 runs: BTreeMap::new(),
+                changed: 0,
                 listed: false,
                 watch_beat: now,
                 worker_beat: now,
@@ -150,11 +153,25 @@ impl Hub {
     /// assert_eq!(hub.changes().count(), 1);
     /// ```
     pub fn update_run(&self, run: &str, change: impl FnOnce(&mut RunView)) {
+        self.update(run, true, change);
+    }
+
+    /// As [`update_run`](Hub::update_run), but a run that is not known stays so.
+    pub(crate) fn update_known(&self, run: &str, change: impl FnOnce(&mut RunView)) {
+        self.update(run, false, change);
+    }
+
+    fn update(&self, run: &str, create: bool, change: impl FnOnce(&mut RunView)) {
         let mut state = self.lock();
         let before = state.runs.get(run).cloned();
+        if before.is_none() && !create {
+            return;
+        }
         let view = state.runs.entry(run.to_string()).or_default();
         change(view);
         let changed = before.is_none_or(|before| !before.is(view));
+        // Under the same lock as the change: whoever sees the one sees the other.
+        state.changed += u64::from(changed);
         drop(state);
         if changed {
             self.changes.notify();
@@ -212,6 +229,49 @@ impl Hub {
         let mut runs = self.runs();
         runs.retain(|_, view| view.is_shown(horizon));
         runs
+    }
+
+    /// What is known of one run, shown or not.
+    pub(crate) fn known_run(&self, run: &str) -> Option<RunView> {
+        self.lock().runs.get(run).cloned()
+    }
+
+    /// The names of runs that are no longer shown.
+    pub(crate) fn expired_runs(&self) -> Vec<String> {
+        let horizon = self.horizon();
+        let state = self.lock();
+        let expired = state
+            .runs
+            .iter()
+            .filter(|(_, view)| !view.is_shown(horizon));
+        expired.map(|(run, _)| run.clone()).collect()
+    }
+
+    /// Forgets a run. Nobody is told: it is not for runs that are shown.
+    pub(crate) fn forget_run(&self, run: &str) {
+        let mut state = self.lock();
+        let forgotten = state.runs.remove(run);
+        state.changed += u64::from(forgotten.is_some());
+    }
+
+    /// A mark that changes whenever [`shown_runs`](Hub::shown_runs) does, and does not otherwise.
+    ///
+    /// ```
+    /// # use mirrorwatch_daemon::hub::{Hub, now};
+    /// let hub = Hub::default();
+    /// let before = hub.mark();
+    /// assert_eq!(hub.mark(), before);
+    /// hub.update_run("mnist", |view| view.finished = true);
+    /// assert_ne!(hub.mark(), before);
+    /// ```
+    pub fn mark(&self) -> Mark {
+        let horizon = self.horizon();
+        let state = self.lock();
+        let shown = state.runs.values().filter(|view| view.is_shown(horizon));
+        Mark {
+            changed: state.changed,
+            shown: shown.count(),
+        }
     }
 
     /// Runs without a sign of life since then are not shown.
@@ -295,6 +355,19 @@ impl Hub {
         let state = self.lock();
         (state.watch_beat.elapsed(), state.worker_beat.elapsed())
     }
+}
+
+/// What is shown at some moment, to be compared with another one: see [`Hub::mark`].
+///
+/// ```
+/// # use mirrorwatch_daemon::hub::Hub;
+/// assert_eq!(Hub::default().mark(), Hub::default().mark());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    changed: u64,
+    /// Of the same runs, those that were heard of last are shown: how many says which.
+    shown: usize,
 }
 
 /// Unix seconds now.

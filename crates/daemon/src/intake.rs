@@ -78,6 +78,8 @@ pub struct Taken {
     sequences: BTreeMap<String, RangeInclusiveSet<u64>>,
     /// Numbers that were not there at the last listing; counted when the next confirms it.
     gaps: BTreeMap<String, RangeInclusiveSet<u64>>,
+    /// What was there when the run was put aside; none as long as it is followed.
+    aside: Option<forget::Listed>,
 }
 
 impl Taken {
@@ -97,6 +99,15 @@ impl Taken {
             seen.insert(1.min(entry.sequence)..=entry.sequence);
         } else {
             seen.insert(entry.sequence..=entry.sequence);
+        }
+    }
+
+    /// Nothing below the last known number of a training process is to be counted as missed any more.
+    fn fill_gaps(&mut self) {
+        for seen in self.sequences.values_mut() {
+            if let Some(last) = seen.last().map(|range| *range.end()) {
+                seen.insert(1.min(last)..=last);
+            }
         }
     }
 }
@@ -128,21 +139,26 @@ impl Intake {
             }
         };
         let mut again = false;
-        for run in runs {
-            match list_checkpoints(&self.root, &run) {
-                Ok(listing) => again |= self.take_run(&run, listing),
+        for run in &runs {
+            match list_checkpoints(&self.root, run) {
+                Ok(listing) => again |= self.take_run(run, listing),
                 // The run's directory went away between the two listings.
                 Err(CheckpointError::Vanished { .. }) => {}
                 Err(error) => tracing::warn!(run, "{error}"),
             }
         }
         again |= self.list_unhooked();
+        self.forget_gone(&runs);
         self.hub.set_listed();
         self.metrics.queued.set(self.queue.len() as i64);
         again
     }
 
     fn take_run(&mut self, run: &str, listing: Listing) -> bool {
+        let listed = forget::Listed::of(&listing);
+        if self.is_aside(run, &listed) {
+            return false;
+        }
         self.first_sight(run);
         let finished = listing
             .status
@@ -169,7 +185,11 @@ impl Intake {
                 view.updated = now();
             }
         });
-        finished && !settled
+        let again = finished && !settled;
+        if !again && fresh == 0 {
+            self.put_aside(run, listed);
+        }
+        again
     }
 
     /// What an earlier process did with this run counts as taken.
@@ -181,6 +201,11 @@ impl Intake {
         let state = self.runs.open(run);
         for entry in &lock(&state).ledger {
             taken.remember(entry);
+        }
+        // It was forgotten by this process, or was elsewhere when that began: what is missing among what is known was
+        // counted then. Nothing else says so of checkpoints that never came to the queue.
+        if self.hub.listed() {
+            taken.fill_gaps();
         }
         self.taken.insert(run.to_string(), taken);
     }
@@ -339,6 +364,7 @@ pub fn entry(job: &Job, outcome: Outcome) -> Entry {
     }
 }
 
+mod forget;
 mod unhooked;
 
 pub use unhooked::Unhooked;

@@ -1,13 +1,13 @@
 //! Everything the daemon exports to Prometheus, and nothing else that knows Prometheus.
 //!
-//! Counters and the histogram live as long as the process. What describes runs is built afresh at
-//! every scrape from the [`Hub`], so that a run that is gone leaves no series.
+//! Counters and the histogram live as long as the process. What describes runs is built from the [`Hub`] whenever that
+//! has changed, so that a run that is gone leaves no series.
 
 use std::sync::Arc;
 
 use prometheus::{
-    Counter, Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Counter, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::hub::Hub;
@@ -78,9 +78,9 @@ impl Default for Limits {
 /// ```
 pub struct Metrics {
     registry: Registry,
-    /// What describes runs. Gathered after the counters, so that a scrape which counts a scan also
+    /// What describes runs. Rendered after the counters, so that a scrape which counts a scan also
     /// shows what it found.
-    runs: Registry,
+    runs: runs::Rendered,
     /// Checkpoints seen in the directory.
     pub seen: IntCounter,
     /// Checkpoints not scanned, by reason.
@@ -198,13 +198,13 @@ impl Metrics {
                 "Time in which this shard waited for the parts of others.",
             )?,
             registry,
-            runs: Registry::new(),
+            runs: runs::Rendered::new(hub, limits)?,
         };
-        metrics.register(hub, limits)?;
+        metrics.register()?;
         Ok(metrics)
     }
 
-    fn register(&self, hub: Arc<Hub>, limits: Limits) -> Result<(), prometheus::Error> {
+    fn register(&self) -> Result<(), prometheus::Error> {
         for reason in SKIP_REASONS {
             self.skipped.get_metric_with_label_values(&[reason])?;
         }
@@ -237,7 +237,6 @@ impl Metrics {
         self.web_config_good.set(1);
         self.registry
             .register(Box::new(self.web_config_good.clone()))?;
-        self.runs.register(Box::new(runs::Runs { hub, limits }))?;
         #[cfg(target_os = "linux")]
         self.registry.register(Box::new(
             prometheus::process_collector::ProcessCollector::for_self(),
@@ -323,11 +322,10 @@ impl Metrics {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        let mut bytes = Vec::new();
-        let mut families = self.registry.gather();
-        families.extend(self.runs.gather());
-        TextEncoder::new().encode(&families, &mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        let mut text = String::new();
+        TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text)?;
+        text.push_str(&self.runs.text()?);
+        Ok(text)
     }
 }
 

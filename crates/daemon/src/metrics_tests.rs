@@ -345,3 +345,51 @@ proptest! {
         prop_assert!(longest < 5_000, "{}", longest);
     }
 }
+
+#[test]
+fn scrapes_between_two_changes_share_one_text_and_no_other() {
+    let hub = Arc::new(Hub::new(3600.0));
+    let metrics = Metrics::new(hub.clone()).unwrap();
+    let text = || metrics.runs.text().unwrap();
+    hub.update_run("r", |view| view.updated = crate::hub::now() - 3597.0);
+    let first = text();
+    assert!(Arc::ptr_eq(&first, &text()));
+    hub.update_run("other", |view| view.finished = true);
+    let second = text();
+    assert!(second.contains("mirrorwatch_run_finished{run=\"other\"} 1\n"));
+    // Nothing changes but the time: what is no longer to be shown goes nevertheless.
+    while text().contains("run=\"r\"") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(text().contains("run=\"other\""));
+}
+
+/// What a count stands for is there before it, however many ask meanwhile.
+#[test]
+fn whoever_sees_a_count_finds_what_it_stands_for() {
+    const TIMES: usize = 300;
+    let hub = Arc::new(Hub::default());
+    let metrics = Metrics::new(hub.clone()).unwrap();
+    hub.update_run("r", |view| view.updated = 1.0);
+    let ask = || {
+        for _ in 0..TIMES {
+            let text = metrics.render().unwrap();
+            let value = |name: &str| -> f64 {
+                let line = text.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap().trim().parse().unwrap()
+            };
+            let counted = value("mirrorwatch_checkpoints_seen_total ");
+            let updated = value("mirrorwatch_run_updated_timestamp_seconds{run=\"r\"} ");
+            assert!(updated >= counted, "{counted} counted, {updated} shown");
+        }
+    };
+    std::thread::scope(|scope| {
+        let asking = [(); 3].map(|()| scope.spawn(ask));
+        let mut count = 0;
+        while asking.iter().any(|one| !one.is_finished()) {
+            count += 1;
+            hub.update_run("r", |view| view.updated = f64::from(count));
+            metrics.seen.inc();
+        }
+    });
+}

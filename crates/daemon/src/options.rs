@@ -279,7 +279,7 @@ pub struct WatchArgs {
     #[arg(long)]
     pub poll: bool,
 
-    /// Largest weights file that is read, in MiB
+    /// Largest weights file that is read, or fetched, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 16 * 1024)]
     pub max_checkpoint_mib: u64,
 
@@ -450,6 +450,11 @@ impl WatchArgs {
             self.rescan_seconds
         };
         Duration::from_secs(seconds)
+    }
+
+    /// The largest weights that are read.
+    pub(crate) fn max_checkpoint_bytes(&self) -> u64 {
+        self.max_checkpoint_mib.saturating_mul(1 << 20)
     }
 }
 

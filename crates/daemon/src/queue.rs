@@ -16,8 +16,8 @@ pub struct Queue<J> {
 
 struct State<J> {
     jobs: VecDeque<(String, J)>,
-    /// Jobs taken and not yet done.
-    busy: usize,
+    /// The runs of jobs taken and not yet done.
+    busy: Vec<String>,
     closed: bool,
 }
 
@@ -26,7 +26,7 @@ impl<J> Default for Queue<J> {
         Self {
             state: Mutex::new(State {
                 jobs: VecDeque::new(),
-                busy: 0,
+                busy: Vec::new(),
                 closed: false,
             }),
             arrived: Condvar::new(),
@@ -68,8 +68,8 @@ impl<J> Queue<J> {
             .arrived
             .wait_timeout_while(state, patience, |s| s.jobs.is_empty() && !s.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        let (_, job) = state.jobs.pop_front()?;
-        state.busy += 1;
+        let (run, job) = state.jobs.pop_front()?;
+        state.busy.push(run);
         Some(job)
     }
 
@@ -97,21 +97,29 @@ impl<J> Queue<J> {
             passed.extend(state.jobs.remove(old).map(|(_, job)| job));
             place -= 1;
         }
-        let (_, job) = state.jobs.remove(place)?;
-        state.busy += 1;
+        let (run, job) = state.jobs.remove(place)?;
+        state.busy.push(run);
         Some((job, passed))
     }
 
-    /// A job that was taken is dealt with.
+    /// The job that was taken first, of those that are not yet, is dealt with.
     pub fn done(&self) {
         let mut state = self.lock();
-        state.busy = state.busy.saturating_sub(1);
+        if !state.busy.is_empty() {
+            state.busy.remove(0);
+        }
+    }
+
+    /// Whether a job of `run` is waiting or being dealt with.
+    pub fn holds(&self, run: &str) -> bool {
+        let state = self.lock();
+        state.busy.iter().any(|r| r == run) || state.jobs.iter().any(|(r, _)| r == run)
     }
 
     /// Whether no job is waiting and none is being dealt with.
     pub fn is_idle(&self) -> bool {
         let state = self.lock();
-        state.jobs.is_empty() && state.busy == 0
+        state.jobs.is_empty() && state.busy.is_empty()
     }
 
     /// The number of waiting jobs.
@@ -146,10 +154,14 @@ mod tests {
         assert_eq!(queue.pop(NOW), Some(3));
         assert_eq!(queue.pop(NOW), None);
         assert!(queue.len() == 0 && !queue.is_idle());
-        for _ in 0..3 {
+        // Taken were one of b and two of a, in this order.
+        for held in [[true, true], [true, false], [true, false]] {
+            assert_eq!(["a", "b"].map(|run| queue.holds(run)), held);
             queue.done();
         }
-        assert!(queue.is_idle());
+        assert!(queue.is_idle() && !queue.holds("a"));
+        queue.push("a", 4, 2);
+        assert!(queue.holds("a") && !queue.holds("b"));
     }
 
     #[test]

@@ -174,8 +174,27 @@ impl Runs {
         }
     }
 
-    /// Writes a run's state to disk; a failure is a warning, the state stays in memory.
-    pub fn save(&self, run: &str) {
+    /// Lets go of a run's state, which is as large as the training set, once it is on disk. Says whether it did: what
+    /// cannot be written, or is in somebody's hands, stays. Whoever opens the run next reads it again.
+    pub fn put_aside(&self, run: &str) -> bool {
+        let Some(state) = self.opened(run) else {
+            return true;
+        };
+        let empty = lock(&state).ledger.is_empty();
+        drop(state);
+        if !empty && !self.save(run) {
+            return false;
+        }
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = states.get(run).is_none_or(|s| Arc::strong_count(s) == 1);
+        if free {
+            states.remove(run);
+        }
+        free
+    }
+
+    /// Writes a run's state to disk and says whether it did; a failure is a warning, the state stays in memory.
+    pub fn save(&self, run: &str) -> bool {
         let state = self.open(run);
         // If it cannot be made, saving says so.
         let _ = std::fs::create_dir_all(self.directory(run));
@@ -192,12 +211,13 @@ impl Runs {
         if result.is_ok() {
             forks::forget_others(&directory, Some(checkpoints));
         }
-        if let Err(error) = result {
+        if let Err(error) = &result {
             tracing::warn!(
                 run,
                 "{error}; the evidence is kept in memory and written after the next scan"
             );
         }
+        result.is_ok()
     }
 }
 

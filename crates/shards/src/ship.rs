@@ -177,6 +177,8 @@ impl Sender {
 #[derive(Debug)]
 pub struct Fetcher {
     root: PathBuf,
+    /// Largest weights that are fetched, in bytes.
+    max_bytes: u64,
     /// The marks of the files that were fetched.
     fetched: BTreeMap<String, String>,
 }
@@ -193,8 +195,30 @@ impl Fetcher {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self {
             root: root.into(),
+            max_bytes: u64::MAX,
             fetched: BTreeMap::new(),
         }
+    }
+
+    /// Fetches no weights of more bytes than that: of such a checkpoint only the manifest comes, which is refused where it
+    /// is watched for, with a reason. Of any file, no more than it may have and one byte is ever fetched.
+    ///
+    /// ```
+    /// # use mirrorwatch_checkpoint::{RunWriter, Snapshot, list_checkpoints};
+    /// # use mirrorwatch_shards::{Store, ship::{Fetcher, Sender}};
+    /// # let (root, other, shared) = (tempfile::tempdir()?, tempfile::tempdir()?, tempfile::tempdir()?);
+    /// # let (root, other) = (root.path(), other.path());
+    /// # let store = Store::open(&shared.path().to_string_lossy())?;
+    /// RunWriter::create(root, "mnist")?.publish(Snapshot::default(), b"weights")?;
+    /// Sender::new(root).send(&store)?;
+    /// Fetcher::new(other).with_max_bytes(6).fetch(&store)?;
+    /// let found = list_checkpoints(other, "mnist")?.manifests.remove(0);
+    /// assert!(!found.weights_path().exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
     }
 
     /// Fetches what is new and removes what it has fetched and is gone; returns how many checkpoints were fetched.
@@ -222,7 +246,7 @@ impl Fetcher {
             if !file.ends_with(".json") || self.fetched.get(name) == Some(mark) {
                 continue;
             }
-            let Some(json) = store.get(name)? else {
+            let Some(json) = store.get_at_most(name, MAX_MANIFEST_BYTES)? else {
                 continue;
             };
             let directory = self.root.join(run);
@@ -268,13 +292,18 @@ impl Fetcher {
         let Ok(manifest) = Manifest::from_bytes(file, json) else {
             return Ok(true);
         };
+        // So is one whose weights are too large.
+        if manifest.weights.bytes > self.max_bytes {
+            return Ok(true);
+        }
         let name = format!("{CHECKPOINTS}/{run}/{}", manifest.weights.file);
         let Some((_, file)) = parts_of(&name) else {
             return Ok(true);
         };
         let path = self.root.join(run).join(file);
         if !path.exists() {
-            let Some(bytes) = store.get(&name)? else {
+            // Longer ones than the manifest says are refused, too.
+            let Some(bytes) = store.get_at_most(&name, manifest.weights.bytes)? else {
                 return Ok(false);
             };
             write(&path, &bytes)?;
@@ -350,6 +379,44 @@ mod tests {
         // Manifest and weights of the third, and the status.
         assert_eq!(store.list("checkpoints/r").unwrap().len(), 3);
         assert_eq!(sender.told.len(), 2);
+    }
+
+    /// Whoever may write to the store may not fill the disks of those who fetch.
+    #[test]
+    fn no_more_is_fetched_than_a_file_may_have() {
+        let (root, shared) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let other = tempfile::tempdir().unwrap();
+        let store = Store::open(&shared.path().to_string_lossy()).unwrap();
+        let mut writer = RunWriter::create(root.path(), "r").unwrap();
+        let mut weights = Vec::new();
+        for (step, bytes) in [(1, 100), (2, 101), (3, 50)] {
+            let snapshot = Snapshot {
+                step,
+                ..Snapshot::default()
+            };
+            let manifest = writer.publish(snapshot, &vec![7; bytes]).unwrap();
+            weights.push(manifest.weights.file);
+        }
+        assert_eq!(Sender::new(root.path()).send(&store).unwrap(), 3);
+        // The third is not what its manifest says.
+        let third = format!("checkpoints/r/{}", weights[2]);
+        store.put(&third, vec![7; 100_000]).unwrap();
+        let endless = "checkpoints/r/epoch-000009-step-0000000009.json";
+        store.put(endless, vec![b' '; 3_000_000]).unwrap();
+        let mut fetcher = Fetcher::new(other.path()).with_max_bytes(100);
+        fetcher.fetch(&store).unwrap();
+        let length = |file: &str| {
+            let found = std::fs::metadata(other.path().join("r").join(file));
+            found.ok().map(|found| found.len())
+        };
+        let fetched: Vec<_> = weights.iter().map(|file| length(file)).collect();
+        assert_eq!(fetched, [Some(100), None, Some(51)]);
+        let (_, endless) = parts_of(endless).unwrap();
+        assert_eq!(length(endless), Some(MAX_MANIFEST_BYTES + 1));
+        // All of them go on to where they are refused.
+        let listing = list_checkpoints(other.path(), "r").unwrap();
+        assert_eq!((listing.manifests.len(), listing.rejected.len()), (3, 1));
+        assert_eq!(fetcher.fetch(&store).unwrap(), 0);
     }
 
     #[test]

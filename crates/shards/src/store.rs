@@ -158,6 +158,44 @@ impl Store {
         }
     }
 
+    /// Reads a file of which at most `most` bytes are wanted: of a longer one, one byte more, so that whoever uses it sees
+    /// that it is too long. The rest is never asked for.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    ///
+    /// ```
+    /// # let shared = tempfile::tempdir()?;
+    /// # let store = mirrorwatch_shards::Store::open(shared.path().to_string_lossy().as_ref())?;
+    /// store.put("a", vec![7; 1000])?;
+    /// assert_eq!(store.get_at_most("a", 1000)?.map(|bytes| bytes.len()), Some(1000));
+    /// assert_eq!(store.get_at_most("a", 10)?.map(|bytes| bytes.len()), Some(11));
+    /// assert_eq!(store.get_at_most("b", 10)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_at_most(&self, path: &str, most: u64) -> Result<Option<Vec<u8>>, ShardsError> {
+        let at = self.at(path)?;
+        let enough = usize::try_from(most.saturating_add(1)).unwrap_or(usize::MAX);
+        let read = async {
+            let mut bytes = Vec::new();
+            let mut chunks = self.files.get(&at).await?.into_stream();
+            while let Some(chunk) = chunks.try_next().await? {
+                let left = enough - bytes.len();
+                bytes.extend_from_slice(&chunk[..left.min(chunk.len())]);
+                if bytes.len() == enough {
+                    break;
+                }
+            }
+            Ok(bytes)
+        };
+        match self.runtime.block_on(read) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failed("read", path, &error)),
+        }
+    }
+
     /// Reads files, some at a time, in this order.
     ///
     /// # Errors

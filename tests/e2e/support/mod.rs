@@ -3,6 +3,8 @@
 pub mod again;
 pub mod data;
 pub mod demo;
+#[cfg(target_os = "linux")]
+pub mod footprint;
 pub mod forge;
 pub mod place;
 pub mod process;

@@ -1,5 +1,7 @@
 //! The end-to-end suite: real processes, a real Prometheus.
 
+use std::path::PathBuf;
+
 use super::Step;
 use crate::build;
 use crate::context::{Context, E2E_PACKAGE};
@@ -20,6 +22,37 @@ const EXAMPLE_VARIABLE: &str = "MIRRORWATCH_QUICKSTART";
 /// What tests that go on as long as they are told do in the long run.
 const LONG: [(&str, &str); 1] = [("MIRRORWATCH_KILLS_RUNS", "20")];
 
+/// The test that goes on for as long as it is told, and what tells it.
+const SOAK: &str = "soak::a_sidecar_under_more_than_it_can_scan_neither_grows_nor_loses_count";
+const SOAK_MINUTES: &str = "MIRRORWATCH_SOAK_MINUTES";
+
+/// Runs the soak test alone, for so many minutes.
+pub fn soak(context: &Context, minutes: u32) -> Result<bool, String> {
+    let example = example(context)?;
+    // Not with nextest: it would end a test that goes on for an hour.
+    let mut command = context.cargo(["test", "--workspace"]);
+    for (package, target) in &context.test_targets {
+        if package == E2E_PACKAGE {
+            command.args(["--test", target]);
+        }
+    }
+    command.args(["--", "--ignored", "--exact", "--nocapture", SOAK]);
+    command.env(EXAMPLE_VARIABLE, example);
+    command.env(SOAK_MINUTES, minutes.to_string());
+    match context.run(&mut command) {
+        Outcome::Failed(why) => Err(why),
+        Outcome::Passed(_) | Outcome::Skipped(_) => Ok(true),
+    }
+}
+
+/// Builds the example.
+fn example(context: &Context) -> Result<PathBuf, String> {
+    // With `--workspace --tests` rather than `-p`, for the reason given in `runner`: this way the
+    // binary is linked from what the unit tests have built.
+    let mut build = context.cargo(["build", "--workspace", "--tests", "--bin", EXAMPLE]);
+    build::executable(&mut build, EXAMPLE)
+}
+
 fn run(context: &Context) -> Outcome {
     // Without this, `cargo test` would be given no target and run everything.
     if context
@@ -29,10 +62,7 @@ fn run(context: &Context) -> Outcome {
     {
         return Outcome::Skipped(format!("the package {E2E_PACKAGE} has no tests"));
     }
-    // With `--workspace --tests` rather than `-p`, for the reason given in `runner`: this way the
-    // binary is linked from what the unit tests have built.
-    let mut build = context.cargo(["build", "--workspace", "--tests", "--bin", EXAMPLE]);
-    let example = match build::executable(&mut build, EXAMPLE) {
+    let example = match example(context) {
         Ok(path) => path,
         Err(why) => return Outcome::Failed(why),
     };

@@ -17,7 +17,7 @@ mod clippy;
 mod deny;
 mod doc;
 mod doctest;
-mod e2e;
+pub mod e2e;
 mod fmt;
 mod fuzz;
 mod guide;

@@ -1,6 +1,6 @@
 //! The audit log as a running sidecar sees it: follows what commands write, and writes what is said over HTTP.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -19,6 +19,9 @@ use crate::stored::judged;
 /// Length and time of a file: what changes when somebody writes to it.
 type Stamp = Option<(u64, Option<SystemTime>)>;
 
+/// The reviews of a run that count, by position.
+type InForce = Arc<BTreeMap<usize, Review>>;
+
 /// Where reviews come in and are looked up.
 pub(crate) struct Desk {
     /// Where the logs are.
@@ -31,8 +34,8 @@ pub(crate) struct Desk {
     pub(crate) labels: Arc<Labels>,
     /// At which levels suspects are counted.
     pub(crate) levels: Levels,
-    /// What each log was like when it was last read.
-    pub(crate) seen: Mutex<HashMap<String, Stamp>>,
+    /// What each log was like when it was last read, and what came of it.
+    pub(crate) seen: Mutex<HashMap<String, (Stamp, InForce)>>,
 }
 
 impl Desk {
@@ -52,9 +55,12 @@ impl Desk {
 
     /// Takes in what was written to the logs of all runs since it last looked.
     pub(crate) fn look(&self) {
-        for run in self.hub.runs().keys() {
+        let runs = self.hub.runs();
+        for run in runs.keys() {
             self.look_at(run);
         }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|run, _| runs.contains_key(run));
     }
 
     /// Takes in what was written to the log of one run since it last looked.
@@ -64,10 +70,17 @@ impl Desk {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // Before it is read: what is written in between is read again.
         let stamp = stamp(&path);
-        let before = seen.insert(run.to_string(), stamp);
-        if before.unwrap_or_default() == stamp {
+        let Some(view) = self.hub.known_run(run) else {
+            return;
+        };
+        // A run that was forgotten and has come again shows none.
+        let known = seen.get(run).is_some_and(|(before, reviews)| {
+            *before == stamp && Arc::ptr_eq(reviews, &view.reviews)
+        });
+        if known || (stamp.is_none() && view.reviews.is_empty()) {
             return;
         }
+        seen.insert(run.to_string(), (stamp, view.reviews));
         let log = match log::read(&path) {
             Ok(log) => log,
             Err(error) => {
@@ -87,7 +100,8 @@ impl Desk {
             exists.then(|| (self.samples.given(index), self.samples.id(index)))
         };
         let reviews = Arc::new(in_force(&log.reviews, known));
-        self.hub.update_run(run, |view| view.reviews = reviews);
+        seen.insert(run.to_string(), (stamp, reviews.clone()));
+        self.hub.update_known(run, |view| view.reviews = reviews);
     }
 
     /// Writes a review, to which the evidence is added, and shows it.

@@ -4,6 +4,7 @@ pub mod bench;
 mod crowds;
 #[cfg(unix)]
 pub mod files;
+mod forget;
 mod hostile;
 mod model;
 mod unhooked;

@@ -1,14 +1,14 @@
-//! What describes runs, built afresh at every scrape from the hub.
+//! What describes runs, built from the hub whenever that has changed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, Opts};
+use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
 
 use super::Limits;
 use crate::audit::Verdict;
-use crate::hub::{Hub, RunView};
+use crate::hub::{Hub, Mark, RunView};
 use crate::printable::printable;
 use crate::refusal::REASONS;
 use crate::summary::Summary;
@@ -328,15 +328,57 @@ fn reviews(run: &str, view: &RunView) -> Vec<Series> {
     series
 }
 
-/// Builds the gauges of all runs at every scrape.
-pub(super) struct Runs {
-    pub(super) hub: Arc<Hub>,
-    pub(super) limits: Limits,
+/// The gauges of all runs as text. It takes most of the time of a scrape, and changes with a scan or a listing: scrapes
+/// between two changes share one text.
+pub(super) struct Rendered {
+    hub: Arc<Hub>,
+    registry: Registry,
+    last: Mutex<Option<(Mark, Arc<str>)>>,
+}
+
+impl Rendered {
+    pub(super) fn new(hub: Arc<Hub>, limits: Limits) -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        registry.register(Box::new(Runs {
+            hub: hub.clone(),
+            limits,
+        }))?;
+        Ok(Self {
+            hub,
+            registry,
+            last: Mutex::default(),
+        })
+    }
+
+    /// The text of what is shown at this moment.
+    pub(super) fn text(&self) -> Result<Arc<str>, prometheus::Error> {
+        // One renders, the others wait for it and see whether it is good for them, too. The value is replaced whole, so
+        // poison means nothing.
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = self.hub.mark();
+        if let Some((of, text)) = last.as_ref()
+            && *of == mark
+        {
+            return Ok(text.clone());
+        }
+        let text: Arc<str> = TextEncoder::new()
+            .encode_to_string(&self.registry.gather())?
+            .into();
+        // A text during which something changed is as new as this scrape, and perhaps not as new as the next one.
+        *last = (self.hub.mark() == mark).then(|| (mark, text.clone()));
+        Ok(text)
+    }
+}
+
+/// Builds the gauges of all runs.
+struct Runs {
+    hub: Arc<Hub>,
+    limits: Limits,
 }
 
 impl Collector for Runs {
     fn desc(&self) -> Vec<&Desc> {
-        // Built afresh at every scrape: there is nothing to describe beforehand.
+        // Built afresh every time: there is nothing to describe beforehand.
         Vec::new()
     }
 

@@ -27,7 +27,7 @@ pub struct Bench {
 }
 
 pub fn intake(dir: &Path) -> Intake {
-    let hub = Arc::new(Hub::default());
+    let hub = Arc::new(Hub::new(3600.0));
     let labels = Labels {
         classes: 2,
         train: vec![0, 1],
