@@ -23,7 +23,10 @@ fn weights_that_are_too_large_are_not_fetched_and_counted_as_those_on_the_disk_a
     let _sender = Running::start(command, place.path());
 
     let root = place.at("elsewhere");
-    let watch = place.watch("state").root(&root).with(&["--fetch", store]);
+    let watch = place.watch("state").root(&root);
+    let watch = watch
+        .with(&["--fetch", store])
+        .with(&["--rescan-seconds", "1"]);
     let mut trial = Trial::new(watch.with(&["--max-checkpoint-mib", "2"]).start());
     trial.expect_failure(
         "spool",

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::place::Place;
+use crate::support::process::signal;
 
 const SEEN: &str = "mirrorwatch_checkpoints_seen_total";
 
@@ -18,7 +19,7 @@ fn an_overflow_of_the_kernels_events_loses_no_checkpoint() {
     before.epoch();
     sidecar.wait_for_scans(1);
 
-    sidecar.process.signal("STOP");
+    assert!(signal(&sidecar.scanner(), "STOP"));
     let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
     let limit: usize = limit.trim().parse().unwrap();
     // Made, opened, closed and removed.
@@ -30,7 +31,7 @@ fn an_overflow_of_the_kernels_events_loses_no_checkpoint() {
     before.epoch();
     let mut during = place.trainer("during");
     during.epoch();
-    sidecar.process.signal("CONT");
+    assert!(signal(&sidecar.scanner(), "CONT"));
 
     sidecar.wait_for_scans(3);
     let lost = "events of the file system were lost";

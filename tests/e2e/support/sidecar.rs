@@ -129,12 +129,15 @@ impl<'a> Watch<'a> {
         let file = self.place.at(&format!("address-{number}"));
         let mut process = Running::start(self.command(&file), self.place.path());
         let address = eventually("the sidecar to listen", || {
+            let running = process.is_running();
+            let address = fs::read_to_string(&file).map_err(|_| process.story());
+            // It may have done what it is for, and be gone already.
             assert!(
-                process.is_running(),
+                running || address.is_ok(),
                 "the sidecar ended: {}",
                 process.story()
             );
-            fs::read_to_string(&file).map_err(|_| process.story())
+            address
         });
         Sidecar {
             process,
