@@ -14,6 +14,7 @@ mod breakdown;
 mod budget;
 #[cfg(target_os = "linux")]
 mod courtesy;
+mod crowds;
 mod dashboards_check;
 mod demo;
 mod demo_extras;

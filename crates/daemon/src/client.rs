@@ -13,6 +13,15 @@ use crate::error::DaemonError;
 /// How long the sidecar may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a sidecar answers.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// What was asked for.
+    Page(String),
+    /// Why it cannot be had at the moment.
+    NotNow(String),
+}
+
 /// Which sidecar to ask, and what it needs to be shown.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ClientArgs {
@@ -44,12 +53,12 @@ pub(crate) struct ClientArgs {
 }
 
 impl ClientArgs {
-    /// Gets a page of the sidecar.
+    /// Gets a page of the sidecar, or what it says instead while it cannot make one.
     ///
     /// # Errors
     ///
     /// A file that cannot be read, a sidecar that cannot be reached, or one that refuses.
-    pub fn get(&self, path: &str) -> Result<String, DaemonError> {
+    pub fn get(&self, path: &str) -> Result<Answer, DaemonError> {
         let tls = self.tls()?;
         let login = self.login()?;
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
@@ -71,7 +80,8 @@ impl ClientArgs {
         let mut response = request.call().map_err(unreachable)?;
         let text = response.body_mut().read_to_string().map_err(unreachable)?;
         match response.status().as_u16() {
-            200 => Ok(text),
+            200 => Ok(Answer::Page(text)),
+            503 => Ok(Answer::NotNow(text)),
             401 => {
                 let why = match self.user {
                     Some(_) => "it refuses this user or password",

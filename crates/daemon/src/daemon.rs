@@ -115,7 +115,7 @@ pub(crate) fn run_linked<T: Task>(
     let scan_timeout = Duration::from_secs(args.scan_timeout);
 
     let server = match &link {
-        Some(link) => web::adopt(link.listener().map_err(cannot_listen)?, web.as_ref())?,
+        Some(link) => web::adopt(link.listener().map_err(cannot_listen)?, args, web.as_ref())?,
         None => web::bind(args, web.as_ref())?,
     };
     let scheme = web::scheme(web.as_ref());

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use crate::client::ClientArgs;
+use crate::client::{Answer, ClientArgs};
 use crate::error::DaemonError;
 use crate::printable::printable;
 
@@ -24,7 +24,13 @@ pub struct StatusArgs {
 ///
 /// A sidecar that cannot be reached or refuses, or an answer that is none.
 pub fn run(args: &StatusArgs) -> Result<bool, DaemonError> {
-    let body = args.client.get("/api/v1/runs")?;
+    let body = match args.client.get("/api/v1/runs")? {
+        Answer::Page(body) => body,
+        Answer::NotNow(why) => {
+            println!("{}", printable(why.trim_end()));
+            return Ok(false);
+        }
+    };
     let url = &args.client.url;
     let answer: Value = serde_json::from_str(&body)
         .map_err(|error| DaemonError::Option(format!("{url} is no sidecar: {error}")))?;

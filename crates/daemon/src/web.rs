@@ -27,9 +27,15 @@ pub(crate) fn bind(args: &WatchArgs, web: Option<&WebConfig>) -> Result<Server, 
     Ok(configured(server, web))
 }
 
-/// Goes on listening on a socket that [`bind`] has opened, in another process.
-pub(crate) fn adopt(listener: TcpListener, web: Option<&WebConfig>) -> Result<Server, DaemonError> {
-    Ok(configured(Server::on(listener)?, web))
+/// Goes on listening on a socket that [`bind`] has opened, in another process: the configuration may be another one by now.
+pub(crate) fn adopt(
+    listener: TcpListener,
+    args: &WatchArgs,
+    web: Option<&WebConfig>,
+) -> Result<Server, DaemonError> {
+    let server = Server::on(listener)?;
+    check(server.local_addr(), args, web)?;
+    Ok(configured(server, web))
 }
 
 fn warn_of_passwords(server: &Server, args: &WatchArgs, web: Option<&WebConfig>) {
@@ -138,6 +144,16 @@ mod tests {
             assert_eq!(refused(address, &["--web.allow-insecure"]), None);
         }
         let error = bind(&args(&["--listen", "0.0.0.0:0"]), None).unwrap_err();
+        assert!(
+            error.to_string().contains("--web.allow-insecure"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_socket_that_is_taken_over_is_not_open_to_everybody_either() {
+        let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+        let error = adopt(listener, &args(&[]), None).unwrap_err();
         assert!(
             error.to_string().contains("--web.allow-insecure"),
             "{error}"

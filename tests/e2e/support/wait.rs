@@ -12,15 +12,24 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// After [`PATIENCE`], with what was waited for and the last thing that `attempt` had to say.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Result<T, String>) -> T {
+    eventually_within(PATIENCE.as_secs(), what, attempt)
+}
+
+/// As [`eventually`], for as many seconds.
+#[track_caller]
+pub fn eventually_within<T>(
+    seconds: u64,
+    what: &str,
+    mut attempt: impl FnMut() -> Result<T, String>,
+) -> T {
     let start = Instant::now();
     loop {
         match attempt() {
             Ok(value) => return value,
-            Err(instead) if start.elapsed() > PATIENCE => panic!(
-                "waited {} s in vain for {what}; instead:\n{instead}",
-                PATIENCE.as_secs()
-            ),
+            Err(instead) if start.elapsed().as_secs() > seconds => {
+                panic!("waited {seconds} s in vain for {what}; instead:\n{instead}")
+            }
             Err(_) => std::thread::sleep(PAUSE),
         }
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
@@ -21,6 +21,8 @@ use rustix::net::{
 
 /// The variable that tells a scanner that it is one, and how often it was started again.
 pub(super) const VARIABLE: &str = "MIRRORWATCH_SCANNER_RESTARTS";
+/// A process is a scanner once: its standard input is gone then, and it must not be taken for one that has none.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 /// The message that brings the socket.
 const LISTEN: u8 = b'L';
 /// Asks for the end.
@@ -30,7 +32,7 @@ const LONGEST: usize = 64 << 20;
 /// A supervisor reads at once, or is stuck.
 const SENDING: Duration = Duration::from_secs(5);
 /// What a process says that SIGTERM has ended.
-const TERMINATED: i32 = 143;
+pub(super) const TERMINATED: u8 = 143;
 
 /// What a scanner says.
 #[derive(Debug, PartialEq)]
@@ -133,13 +135,19 @@ impl Link {
         let Some(told) = std::env::var_os(VARIABLE) else {
             return Ok(None);
         };
+        if TAKEN.swap(true, Ordering::Relaxed) {
+            return Err(io::Error::other("this process watches already"));
+        }
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
         let restarts = told.to_str().and_then(|text| text.parse().ok());
         let stream = UnixStream::from(stdin);
         let link = match receive(&stream) {
             Ok(listener) => Self::over(stream, listener, restarts.unwrap_or(0))?,
             // A variable that a scanner's own child has inherited.
-            Err(Errno::NOTSOCK) => return Ok(None),
+            Err(Errno::NOTSOCK) => {
+                TAKEN.store(false, Ordering::Relaxed);
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         // Programs that a task starts inherit it, and would keep the supervisor from hearing the end.
@@ -228,6 +236,8 @@ fn receive(stream: &UnixStream) -> Result<TcpListener, Errno> {
             && byte == [LISTEN]
             && let Some(socket) = sockets.next()
         {
+            // For where it cannot be had with the message.
+            rustix::io::fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
             return Ok(TcpListener::from(socket));
         }
     }
@@ -242,7 +252,7 @@ fn follow(mut stream: UnixStream, asked: &AtomicBool, begun: &AtomicBool) {
             Ok(1..) if byte == [QUIT] => {
                 if !begun.load(Ordering::Relaxed) {
                     // Data that is being read, say: there is nothing to finish.
-                    std::process::exit(TERMINATED);
+                    std::process::exit(TERMINATED.into());
                 }
                 asked.store(true, Ordering::Relaxed);
             }

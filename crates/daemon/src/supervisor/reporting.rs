@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 /// How often it is looked whether there is anything new.
 const LOOK: Duration = Duration::from_millis(200);
 /// What changes without news of a run, as counters do, is told so often.
-const ANYWAY: Duration = Duration::from_secs(10);
+const ANYWAY: Duration = Duration::from_secs(5);
 
 /// Reports until it is dropped, which says that this process ends on purpose.
 pub(crate) struct Reporter {
@@ -24,7 +24,10 @@ pub(crate) struct Reporter {
 
 impl Drop for Reporter {
     fn drop(&mut self) {
-        self.link.ending();
+        // A panic on the way out is no end on purpose.
+        if !std::thread::panicking() {
+            self.link.ending();
+        }
     }
 }
 
