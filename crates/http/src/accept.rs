@@ -21,17 +21,19 @@ pub(crate) const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-typ
 /// Most bytes of a refused request to read, so that closing does not reset the connection.
 const REFUSED_BYTES: usize = 4096;
 
-/// Accepts connections until `stop` changes, then lets the open ones finish.
+/// Accepts connections until `leave` changes, serves those that are open until `stop` does, then lets them finish.
 ///
 /// Returns the number of connections that were cut because they did not finish in time.
 ///
 /// # Arguments
 ///
-/// * `stop` - changes when the server is to stop.
+/// * `leave` - changes when nobody else is to be let in.
+/// * `stop` - changes when the server is to stop, at the same time or later.
 /// * `drain` - read after that: how long open requests may still take.
 pub(crate) async fn run(
     listener: TcpListener,
     shared: Rc<Shared>,
+    mut leave: watch::Receiver<bool>,
     mut stop: watch::Receiver<bool>,
     drain: impl FnOnce() -> Duration,
 ) -> usize {
@@ -42,7 +44,7 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             biased;
-            _ = stop.changed() => break,
+            _ = leave.changed() => break,
             // Without this the results of finished connections would pile up.
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
@@ -67,15 +69,22 @@ pub(crate) async fn run(
                 Err(error) => {
                     let Some(pause) = backoff.after(&error) else { continue };
                     tracing::warn!(%error, ?pause, "cannot accept connections");
-                    if timeout(pause, stop.changed()).await.is_ok() {
+                    if timeout(pause, leave.changed()).await.is_ok() {
                         break;
                     }
                 }
             }
         }
     }
-    // From here on clients are refused by the system instead of waiting in its queue.
+    // From here on clients are refused by the system instead of waiting in its queue, unless another server shares it.
     drop(listener);
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.changed() => break,
+            Some(_) = connections.join_next() => {}
+        }
+    }
     let deadline = after(drain());
     let all_done = async { while connections.join_next().await.is_some() {} };
     match timeout_at(deadline, all_done).await {

@@ -208,6 +208,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let drain = Arc::new(OnceLock::new());
         let (stop, stopped) = watch::channel(false);
+        let (leave, left) = watch::channel(false);
         // The runtime lives and dies on its thread: dropping one inside another, which is where
         // the caller may be, panics.
         let (report, started) = mpsc::sync_channel(1);
@@ -237,7 +238,7 @@ impl Server {
             };
             let drain = move || thread_drain.get().copied().unwrap_or_default();
             let connections = LocalSet::new();
-            let server = accept::run(listener, Rc::new(shared), stopped, drain);
+            let server = accept::run(listener, Rc::new(shared), left, stopped, drain);
             let cut = connections.block_on(&runtime, server);
             drop(connections);
             // A handler that never returns must not keep the process from exiting.
@@ -251,6 +252,7 @@ impl Server {
         match started.recv() {
             Ok(Ok(())) => Ok(Handle {
                 thread: Some(thread),
+                leave,
                 stop,
                 drain,
                 counters,
@@ -278,6 +280,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Handle {
     thread: Option<JoinHandle<usize>>,
+    leave: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     /// How long open requests may take once `stop` has changed.
     drain: Arc<OnceLock<Duration>>,
@@ -307,6 +310,36 @@ impl Handle {
     /// ```
     pub fn shutdown(mut self, timeout: Duration) -> bool {
         self.stop_and_join(timeout) == Some(0)
+    }
+
+    /// Leaves the socket to another server that shares it ([`Server::share`]): like [`shutdown`](Handle::shutdown), but
+    /// whoever has got in may still say what they want, for as long as `grace`.
+    ///
+    /// ```
+    /// # use mirrorwatch_http::{Response, Server};
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    ///
+    /// let server = Server::bind("127.0.0.1:0")?;
+    /// let (address, shared) = (server.local_addr(), server.share()?);
+    /// let first = server.start(|_| Response::text("first"))?;
+    /// let mut client = std::net::TcpStream::connect(address)?;
+    /// # while first.stats().open_connections == 0 { std::thread::yield_now(); }
+    /// let second = Server::on(shared)?.start(|_| Response::text("second"))?;
+    /// let leaving = std::thread::spawn(move || first.hand_over(Duration::from_secs(1), Duration::from_secs(5)));
+    /// std::thread::sleep(Duration::from_millis(100));
+    /// client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// assert!(answer.ends_with("first"));
+    /// assert!(leaving.join().is_ok_and(|all| all));
+    /// # drop(second);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hand_over(self, grace: Duration, timeout: Duration) -> bool {
+        let _ = self.leave.send(true);
+        thread::sleep(grace);
+        self.shutdown(timeout)
     }
 
     /// What the server has done so far.
@@ -344,6 +377,7 @@ impl Handle {
     fn stop_and_join(&mut self, timeout: Duration) -> Option<usize> {
         let thread = self.thread.take()?;
         let _ = self.drain.set(timeout);
+        let _ = self.leave.send(true);
         let _ = self.stop.send(true);
         // A handle that its own handler owned may be dropped by the server's thread.
         if thread.thread().id() == thread::current().id() {

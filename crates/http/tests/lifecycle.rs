@@ -110,7 +110,11 @@ fn shutdown_finishes_the_open_request_and_closes_the_rest() {
     release.send(()).unwrap();
     let answer = read_answer(&mut slow);
     assert_eq!(answer.body, "done\n");
-    assert_eq!(answer.header("connection"), Some("close"));
+    // An answer that is ready before its connection has heard of the shutdown does not announce it.
+    if let Some(announced) = answer.header("connection") {
+        assert_eq!(announced, "close");
+    }
+    assert_closes(&mut slow);
     assert!(stopper.join().unwrap(), "the request counted as cut");
     drop(Server::bind(&address.to_string()).unwrap());
 }

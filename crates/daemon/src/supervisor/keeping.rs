@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
-use mirrorwatch_http::{HttpError, Server, WebConfig};
+use mirrorwatch_http::{Handle, HttpError, Server, WebConfig};
 
 use super::link::{self, Said};
 use super::meanwhile::Meanwhile;
@@ -23,6 +23,8 @@ const PAUSES: [f64; 8] = [0.0, 0.1, 0.3, 1.0, 2.0, 5.0, 15.0, 30.0];
 const LONG: Duration = Duration::from_secs(60);
 /// How often the scanner's and the process's own end are looked for.
 const TICK: Duration = Duration::from_millis(200);
+/// Whoever has got in to the supervisor may say what they want for so long, when there is a scanner again.
+const GRACE: Duration = Duration::from_millis(500);
 /// A scanner that lives and does not say anything any more is ended after this.
 const SILENT: Duration = Duration::from_secs(10);
 /// What a dead scanner has said is read, and what it held is waited for, for so long.
@@ -49,11 +51,11 @@ pub(crate) fn run(args: &WatchArgs) -> Result<ExitCode, DaemonError> {
     let listener = bind(args, web.as_ref())?.share()?;
     let ending = crate::ending::of(args);
     let meanwhile = Arc::new(Meanwhile::new(web));
-    let mut served = false;
+    let (mut served, mut serving) = (false, None);
     let mut short = 0;
     while !ending.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let why = match one(&listener, &meanwhile, &ending) {
+        let why = match one(&listener, &meanwhile, &mut serving, &ending) {
             Ok(ended) => {
                 served |= ended.served;
                 if ended.meant || !served || ending.load(Ordering::Relaxed) {
@@ -71,13 +73,13 @@ pub(crate) fn run(args: &WatchArgs) -> Result<ExitCode, DaemonError> {
             "the scanning process ended ({why}) and is started again in {pause} s; scrapes are answered with the last count meanwhile"
         );
         meanwhile.down(&why);
-        let serving = meanwhile.serve(&listener);
+        // What keeps it from serving will be told by the next attempt.
+        serving = serving.or_else(|| meanwhile.serve(&listener).ok());
         let pause = Duration::from_secs_f64(pause);
         let since = Instant::now();
         while since.elapsed() < pause && !ending.load(Ordering::Relaxed) {
             std::thread::sleep(TICK.min(pause));
         }
-        drop(serving);
     }
     Ok(ExitCode::from(link::TERMINATED))
 }
@@ -123,6 +125,7 @@ impl Ended {
 fn one(
     listener: &TcpListener,
     meanwhile: &Arc<Meanwhile>,
+    serving: &mut Option<Handle>,
     ending: &AtomicBool,
 ) -> Result<Ended, DaemonError> {
     let failed = |error: io::Error| {
@@ -131,7 +134,9 @@ fn one(
         ))
     };
     // It answers until the scanner does: data may take a while to load.
-    let mut serving = Some(meanwhile.serve(listener)?);
+    if serving.is_none() {
+        *serving = Some(meanwhile.serve(listener)?);
+    }
     let (mut scanner, stream) = start(listener, meanwhile.restarts()).map_err(failed)?;
     let said = listen_to(&stream).map_err(failed)?;
     let mut ended = Ended {
@@ -148,7 +153,8 @@ fn one(
                 ended.served = true;
                 meanwhile.up();
                 if let Some(serving) = serving.take() {
-                    serving.shutdown(LAST_WORDS);
+                    // Aside: the scanner is listened to all the while.
+                    std::thread::spawn(move || serving.hand_over(GRACE, LAST_WORDS));
                 }
             }
             Ok(other) => hear(other, meanwhile, &mut ended),

@@ -194,8 +194,8 @@ impl Place {
     /// Takes away what keeps a run from being one. What was in a file or behind a link is lost.
     pub fn clear(&mut self, run: usize) {
         let path = self.run(run);
-        if path.is_symlink() {
-            fs::remove_file(&path).unwrap();
+        if path.is_symlink() || !path.is_dir() {
+            remove(&path);
         }
         fs::create_dir_all(&path).unwrap();
         let status = path.join("run.json");
@@ -295,7 +295,8 @@ impl Place {
                 let from = self.beside.join("moved").join(self.moved.to_string());
                 let aside = self.aside();
                 let moved = fs::rename(&self.root, aside);
-                if fs::rename(from, &self.root).is_err() {
+                // A link to a run that was moved may lead to itself when it is the root.
+                if from.is_symlink() || fs::rename(from, &self.root).is_err() {
                     fs::create_dir_all(&self.root).unwrap();
                 }
                 moved.ok()
