@@ -108,7 +108,7 @@ impl Meanwhile {
                 Response::bytes(CONTENT_TYPE, text)
             }
             // Whoever asks wants to know whether to start it again, and that is being done; unless it takes too long.
-            "/healthz" if !known.since.is_some_and(|since| since.elapsed() > TOO_LONG) => {
+            "/healthz" if known.since.is_none_or(|since| since.elapsed() <= TOO_LONG) => {
                 Response::text(format!("{}\n", waiting(&known.why)))
             }
             _ => Response::text(format!("{}\n", waiting(&known.why)))
