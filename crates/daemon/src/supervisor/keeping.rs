@@ -22,7 +22,7 @@ const PAUSES: [f64; 8] = [0.0, 0.1, 0.3, 1.0, 2.0, 5.0, 15.0, 30.0];
 /// Whoever lived for so long is started again at once.
 const LONG: Duration = Duration::from_secs(60);
 /// How often the scanner's and the process's own end are looked for.
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(50);
 /// Whoever has got in to the supervisor may say what they want for so long, when there is a scanner again.
 const GRACE: Duration = Duration::from_millis(500);
 /// A scanner that lives and does not say anything any more is ended after this.
@@ -92,7 +92,7 @@ fn bind(args: &WatchArgs, web: Option<&WebConfig>) -> Result<Server, DaemonError
             Err(DaemonError::Http(HttpError::AddressInUse { .. }))
                 if since.elapsed() < LAST_WORDS =>
             {
-                std::thread::sleep(TICK / 4);
+                std::thread::sleep(TICK);
             }
             bound => return bound,
         }
