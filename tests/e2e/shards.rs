@@ -187,6 +187,50 @@ fn the_shard_that_leads_may_be_killed_as_well() {
     killed(0, 6);
 }
 
+/// Which has given parts of its turn already: others are not to wait for it for ever, nor to count what it does not.
+#[test]
+fn a_checkpoint_that_ends_a_shard_every_time_is_given_up_by_all() {
+    for unsteady in [0, 1] {
+        let place = Place::new();
+        let file = place.at("hazard");
+        let mut trainer = place.trainer("r");
+        trainer.epoch();
+        // Without a supervisor, which would wait longer and longer before it starts the next one.
+        let start = || {
+            let watch = shard(&place, unsteady, 2, &[&["--single-process"]]);
+            watch.hazardous(&file).start()
+        };
+        let mut steady = shard(&place, 1 - unsteady, 2, &[]).start();
+        let mut ending = start();
+        steady.wait_for_scans(1);
+        ending.wait_for_scans(1);
+        std::fs::write(&file, "abort").unwrap();
+        trainer.epoch();
+        for _ in 0..10 {
+            let ended = ending.process.finish();
+            assert_eq!(ended.code, None, "{}", ended.story());
+            ending = start();
+        }
+        std::fs::write(&file, "").unwrap();
+        for shard in [&mut steady, &mut ending] {
+            shard.wait_for("the checkpoint to be given up", |scrape| {
+                scrape.failed() == 1.0
+            });
+        }
+        let log = steady.log();
+        let says = format!("shard {unsteady} gave up: the sidecar ended 10 times");
+        assert!(log.contains(&says), "{log}");
+        trainer.epoch();
+        // Of the three, the one that was started again knows of the last only.
+        for (shard, scanned) in [(&mut steady, 2.0), (&mut ending, 1.0)] {
+            shard.wait_for("the next one to be scanned", |scrape| {
+                scrape.scanned() == scanned
+            });
+        }
+        trainer.finish();
+    }
+}
+
 #[test]
 fn a_shard_that_is_missing_is_waited_for_and_shows() {
     let place = Place::new();

@@ -108,12 +108,13 @@ impl<T: Task> Worker<T> {
         }
         self.hub.beat_worker(Some(job.spooled.key().to_string()));
         let result = catch_unwind(AssertUnwindSafe(|| {
-            // What a shard has told the others already cannot be taken back: it goes through the turn again.
-            if self.turns.is_none() {
-                self.attempts
-                    .begin(&job.run, job.spooled.key())
-                    .map_err(|message| ("scan", message))?;
-            }
+            let most = match self.turns {
+                None => attempts::MOST,
+                Some(_) => attempts::MOST_DIVIDED,
+            };
+            self.attempts
+                .begin(&job.run, job.spooled.key(), most)
+                .map_err(|message| ("scan", message))?;
             self.process(job, exchange)
         }));
         self.attempts.end(&job.run, job.spooled.key());
@@ -236,6 +237,9 @@ impl<T: Task> Worker<T> {
             read,
         );
         // The last that can fail on account of others: from here on all shards go on alike.
+        if self.turns.is_some() {
+            self.attempts.give(&job.run, job.spooled.key());
+        }
         let totals = own
             .of_all(exchange)
             .map_err(|error| failed("account")(&error))?;

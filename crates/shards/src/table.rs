@@ -87,20 +87,30 @@ impl Table<'_> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn give_up(&self, reason: &str) -> Result<(), ShardsError> {
-        let path = match self.shard.index() {
+        let said = format!("shard {} gave up: {reason}", self.shard.index());
+        let said = [GIVEN_UP, said.as_bytes()].concat();
+        // What is given stays. A shard that was started again has given parts that it does not know of: it gives up in
+        // the first round that it has not given anything in.
+        let (first, leads) = match self.shard.index() {
             // For it, the others wait in the first round that they are not told of.
-            0 => self.all(self.told.load(Ordering::Relaxed)),
-            index => self.path(self.round.load(Ordering::Relaxed), index),
+            0 => (self.told.load(Ordering::Relaxed), true),
+            _ => (self.round.load(Ordering::Relaxed), false),
         };
-        self.give_up_at(
-            &path,
-            &format!("shard {} gave up: {reason}", self.shard.index()),
-        )
-    }
-
-    fn give_up_at(&self, path: &str, reason: &str) -> Result<(), ShardsError> {
-        let said = [GIVEN_UP, reason.as_bytes()].concat();
-        self.store.put_new(path, said).map(|_| ())
+        for round in first.. {
+            let path = match leads {
+                true => self.all(round),
+                false => self.path(round, self.shard.index()),
+            };
+            if self.store.put_new(&path, said.clone())? {
+                break;
+            }
+            // It has given up before.
+            let before = self.store.get(&path)?;
+            if before.is_some_and(|before| before.starts_with(GIVEN_UP)) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, round: u32, shard: u32) -> String {

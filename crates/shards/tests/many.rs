@@ -113,6 +113,53 @@ fn one_that_gives_up_ends_the_turn_for_all_at_whatever_round() {
 }
 
 #[test]
+fn one_that_was_started_again_gives_up_where_it_has_given_nothing() {
+    for quitter in [0, 2] {
+        let shared = tempfile::tempdir().unwrap();
+        let place = shared.path().to_str().unwrap();
+        let keys = |table: &mirrorwatch_shards::Table<'_>, index: u32| {
+            merged(
+                table,
+                "keys",
+                Tally::default(),
+                Tally::of([u64::from(index)]),
+            )
+        };
+        std::thread::scope(|scope| {
+            for index in [0, 1, 2] {
+                scope.spawn(move || {
+                    let meeting = Meeting::new(Store::open(place).unwrap(), index, 3).unwrap();
+                    let table = meeting.table(4, 7, SAMPLES, &|_| true);
+                    for _ in 0..2 {
+                        keys(&table, index).unwrap();
+                    }
+                    if index == quitter {
+                        // Each is another process, which does not know what was given before it.
+                        for _ in 0..2 {
+                            let table = meeting.table(4, 7, SAMPLES, &|_| true);
+                            table.give_up("it crashes").unwrap();
+                        }
+                    } else {
+                        let told = keys(&table, index).unwrap_err().to_string();
+                        assert!(told.ends_with(&format!("shard {quitter} gave up: it crashes")));
+                    }
+                });
+            }
+        });
+        // It has said so once.
+        let there = Store::open(place)
+            .unwrap()
+            .list("turns/0000000004")
+            .unwrap();
+        let rounds = there.iter().filter(|name| match quitter {
+            0 => name.ends_with("/all"),
+            _ => name.ends_with("/00002"),
+        });
+        assert_eq!(rounds.count(), 3, "{there:?}");
+    }
+}
+
+#[test]
 fn shards_of_other_runs_or_numbers_are_told_apart() {
     let shared = tempfile::tempdir().unwrap();
     let place = shared.path().to_str().unwrap();

@@ -185,4 +185,33 @@ mod tests {
         desk.look();
         assert!(hub.shown_run("r").unwrap().reviews.is_empty());
     }
+    #[test]
+    fn a_run_that_was_forgotten_and_comes_again_shows_its_reviews() {
+        let directory = tempfile::tempdir().unwrap();
+        let hub = Arc::new(Hub::default());
+        let desk = desk_at(directory.path(), &hub);
+        hub.update_run("r", |_| ());
+        let review = Review {
+            id: Few.id(1),
+            given: 1,
+            ..example(1, Verdict::Confirmed)
+        };
+        log::append(&desk.path("r"), vec![review]).unwrap();
+        let shown = || {
+            hub.shown_run("r")
+                .is_some_and(|view| !view.reviews.is_empty())
+        };
+        desk.look();
+        // It may be away for longer than from one look to the next, or not.
+        for looked_meanwhile in [true, false] {
+            hub.forget_run("r");
+            if looked_meanwhile {
+                desk.look();
+            }
+            hub.update_run("r", |_| ());
+            assert!(!shown());
+            desk.look();
+            assert!(shown(), "looked meanwhile: {looked_meanwhile}");
+        }
+    }
 }

@@ -8,16 +8,27 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mirrorwatch_checkpoint::Key;
+use serde::{Deserialize, Serialize};
 
 /// Of so many scans none came to its end: the next is not begun.
-const MOST: u32 = 5;
+pub(super) const MOST: u32 = 5;
+/// The same where samples are divided: what one shard gives up is lost for all of them.
+pub(super) const MOST_DIVIDED: u32 = 10;
 /// Checkpoints that are kept in mind; of one that ended a process, there is hardly ever more than one.
 const KEPT: usize = 100;
 
 /// Scans that were begun and have not ended, by checkpoint.
 pub struct Attempts {
     path: PathBuf,
-    begun: Mutex<BTreeMap<String, u32>>,
+    begun: Mutex<BTreeMap<String, Begun>>,
+}
+
+/// How often one was begun without coming to an end.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Begun {
+    times: u32,
+    /// Whether the last part that others wait for may be given: they may count the checkpoint, and so does this one.
+    given: bool,
 }
 
 impl Attempts {
@@ -39,14 +50,14 @@ impl Attempts {
     ///
     /// # Errors
     ///
-    /// It was begun so often without coming to an end that it is not to be tried again; in words.
-    pub(super) fn begin(&self, run: &str, key: &Key) -> Result<(), String> {
+    /// It was begun `most` times without coming to an end, and is not to be tried again; in words.
+    pub(super) fn begin(&self, run: &str, key: &Key, most: u32) -> Result<(), String> {
         let mut begun = self.lock();
-        let times = begun.entry(name(run, key)).or_default();
-        *times += 1;
-        if *times > MOST {
+        let this = begun.entry(name(run, key)).or_default();
+        this.times = this.times.saturating_add(1);
+        if this.times > most && !this.given {
             return Err(format!(
-                "the sidecar ended {MOST} times while it scanned this checkpoint, which is not tried again; see its log, the kernel's (out of memory?) and those of the device"
+                "the sidecar ended {most} times while it scanned this checkpoint, which is not tried again; see its log, the kernel's (out of memory?) and those of the device"
             ));
         }
         while begun.len() > KEPT {
@@ -56,6 +67,14 @@ impl Attempts {
         Ok(())
     }
 
+    /// The last part that other shards wait for is about to be given: from here on it is theirs to count, and is tried
+    /// until it is counted here.
+    pub(super) fn give(&self, run: &str, key: &Key) {
+        let mut begun = self.lock();
+        begun.entry(name(run, key)).or_default().given = true;
+        self.save(&begun);
+    }
+
     /// The scan has come to an end, whichever.
     pub(super) fn end(&self, run: &str, key: &Key) {
         let mut begun = self.lock();
@@ -63,12 +82,12 @@ impl Attempts {
         self.save(&begun);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Begun>> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Not synced: this is about processes that end, not about machines.
-    fn save(&self, begun: &BTreeMap<String, u32>) {
+    fn save(&self, begun: &BTreeMap<String, Begun>) {
         let saved = match begun.is_empty() {
             true => std::fs::remove_file(&self.path),
             false => serde_json::to_vec(begun)
@@ -109,13 +128,13 @@ mod tests {
         for _ in 0..MOST {
             // A process that scans one to its end and dies of the next.
             let attempts = Attempts::continued(directory.path());
-            assert_eq!(attempts.begin("r", &key(1)), Ok(()));
+            assert_eq!(attempts.begin("r", &key(1), MOST), Ok(()));
             attempts.end("r", &key(1));
-            assert_eq!(attempts.begin("r", &key(2)), Ok(()));
+            assert_eq!(attempts.begin("r", &key(2), MOST), Ok(()));
         }
         let attempts = Attempts::continued(directory.path());
-        assert_eq!(attempts.begin("r", &key(1)), Ok(()));
-        let given_up = attempts.begin("r", &key(2));
+        assert_eq!(attempts.begin("r", &key(1), MOST), Ok(()));
+        let given_up = attempts.begin("r", &key(2), MOST);
         assert!(given_up.is_err_and(|text| text.contains("ended 5 times")));
         // It is settled by that: published again, it would be another one.
         attempts.end("r", &key(2));
@@ -124,10 +143,31 @@ mod tests {
     }
 
     #[test]
+    fn what_others_may_have_counted_is_tried_until_it_is_counted() {
+        let directory = tempfile::tempdir().unwrap();
+        for attempt in 0..3 * MOST {
+            let attempts = Attempts::continued(directory.path());
+            assert_eq!(attempts.begin("r", &key(1), MOST), Ok(()));
+            if attempt == MOST - 1 {
+                attempts.give("r", &key(1));
+            }
+        }
+        let attempts = Attempts::continued(directory.path());
+        attempts.end("r", &key(1));
+        // Published again, it is another one.
+        for _ in 0..MOST {
+            let attempts = Attempts::continued(directory.path());
+            assert_eq!(attempts.begin("r", &key(1), MOST), Ok(()));
+        }
+        let attempts = Attempts::continued(directory.path());
+        assert!(attempts.begin("r", &key(1), MOST).is_err());
+    }
+
+    #[test]
     fn what_is_damaged_says_nothing() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("scanning.json"), b"{\"r\": -").unwrap();
         let attempts = Attempts::continued(directory.path());
-        assert_eq!(attempts.begin("r", &key(1)), Ok(()));
+        assert_eq!(attempts.begin("r", &key(1), MOST), Ok(()));
     }
 }

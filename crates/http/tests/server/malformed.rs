@@ -1,9 +1,6 @@
 //! Requests that are none, or that two servers could read in two ways.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::{assert_closes, connect, eventually, exchange, get, read_answer, start};
+use crate::common::{assert_closes, connect, eventually, exchange, get, read_answer, start};
 use mirrorwatch_http::{Handle, Limits, Response, Server};
 use proptest::prelude::*;
 use std::io::{Read, Write};

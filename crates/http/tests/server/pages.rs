@@ -1,9 +1,6 @@
 //! What a well-behaved client sees.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::{connect, exchange, get, hello, read_answer, start};
+use crate::common::{connect, exchange, get, hello, read_answer, start};
 use mirrorwatch_http::{Limits, Method, Response};
 use std::io::Write;
 use std::sync::Arc;
@@ -169,7 +166,7 @@ fn a_client_that_stops_sending_still_gets_its_page() {
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(read_answer(&mut stream).body, "hello\n");
-    common::assert_closes(&mut stream);
+    crate::common::assert_closes(&mut stream);
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Pages that stay open and are told when something changed.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::{connect, eventually, get, start};
+use crate::common::{connect, eventually, get, start};
 use mirrorwatch_http::{Changes, Handle, Limits, Response};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

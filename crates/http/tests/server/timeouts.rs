@@ -1,9 +1,6 @@
 //! Clients that take their time, and handlers that do.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::{assert_closes, connect, eventually, exchange, get, hello, read_answer, start};
+use crate::common::{assert_closes, connect, eventually, exchange, get, hello, read_answer, start};
 use mirrorwatch_http::{Limits, Response};
 use std::io::{Read, Write};
 use std::sync::mpsc;
@@ -71,7 +68,7 @@ fn silence_and_dripping_headers_run_into_the_header_timeout() {
     // Each byte is progress, and still the time of the whole is bounded.
     while dripping.write_all(b"G").is_ok() {
         assert!(
-            start.elapsed() < common::PATIENCE,
+            start.elapsed() < crate::common::PATIENCE,
             "the connection is still open"
         );
         sleep(Duration::from_millis(20));

@@ -1,10 +1,7 @@
 //! Who gets in with a password, and who does not.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::secure::{Place, get_as, get_with};
-use common::{connect, exchange, get, hello, read_answer};
+use crate::common::secure::{Place, get_as, get_with};
+use crate::common::{connect, exchange, get, hello, read_answer};
 use mirrorwatch_http::{Handle, Limits, Response};
 use std::io::Write;
 
@@ -25,7 +22,7 @@ fn start(more: &str) -> Handle {
 }
 
 #[track_caller]
-fn assert_unauthorized(answer: &common::Answer) {
+fn assert_unauthorized(answer: &crate::common::Answer) {
     assert_eq!(answer.status, 401, "{}", answer.head);
     assert_eq!(
         answer.header("www-authenticate"),
@@ -159,7 +156,7 @@ fn many_guesses_at_once_do_not_delay_a_scrape_that_is_known() {
             })
         })
         .collect();
-    common::eventually("they are in", || handle.stats().open_connections >= 4);
+    crate::common::eventually("they are in", || handle.stats().open_connections >= 4);
     let mut scrapes = 0;
     while guesses.iter().any(|guess| !guess.is_finished()) {
         assert_eq!(get_as(address, "/", "bob:pw").status, 200);
@@ -245,7 +242,7 @@ fn a_guesser_behind_the_same_address_does_not_lock_others_out() {
             guesses
         });
         // No attempt at this name is left.
-        common::eventually("guesses are refused", || status("user-0", "x") == 429);
+        crate::common::eventually("guesses are refused", || status("user-0", "x") == 429);
         let mut in_time = 0;
         for name in &names[1..] {
             in_time += usize::from(status(name, "pw") == 200);
@@ -259,7 +256,7 @@ fn a_guesser_behind_the_same_address_does_not_lock_others_out() {
     });
     println!("guesses checked {}, refused {}", guesses[0], guesses[1]);
     // And with the name itself, once nobody guesses any more, after one interval.
-    common::eventually("the right password counts", || {
+    crate::common::eventually("the right password counts", || {
         std::thread::sleep(std::time::Duration::from_secs(1));
         status("user-0", "pw") == 200
     });

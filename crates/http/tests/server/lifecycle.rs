@@ -1,9 +1,6 @@
 //! Beginning and end of a server.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::{PATIENCE, assert_closes, connect, eventually, get, hello, read_answer, start};
+use crate::common::{PATIENCE, assert_closes, connect, eventually, get, hello, read_answer, start};
 use mirrorwatch_http::{Handle, HttpError, Limits, Response, Server};
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};

@@ -1,10 +1,7 @@
 //! TLS as a real client sees it.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::secure::{Authority, Place};
-use common::{PATIENCE, assert_closes, connect, eventually, exchange, get, hello};
+use crate::common::secure::{Authority, Place};
+use crate::common::{PATIENCE, assert_closes, connect, eventually, exchange, get, hello};
 use mirrorwatch_http::Limits;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -122,7 +119,7 @@ fn handshakes_count_among_the_connections() {
     // It has only begun to shake hands, and makes room for who comes next.
     assert!(authority.client().get(handle.local_addr(), "/").is_ok());
     assert_eq!(handle.stats().displaced_connections, 1);
-    common::assert_closes(&mut slow);
+    crate::common::assert_closes(&mut slow);
 }
 
 #[test]

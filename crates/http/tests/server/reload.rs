@@ -1,10 +1,7 @@
 //! Files that change while the server runs.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::secure::{Authority, Place, get_as};
-use common::{connect, eventually, get, hello, read_answer};
+use crate::common::secure::{Authority, Place, get_as};
+use crate::common::{connect, eventually, get, hello, read_answer};
 use mirrorwatch_http::{Limits, WebConfig};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

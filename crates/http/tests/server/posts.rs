@@ -1,10 +1,7 @@
 //! What is brought: where it is let in, how much, and by whom.
-#![allow(clippy::unwrap_used, missing_docs)]
 
-mod common;
-
-use common::secure::Place;
-use common::{connect, exchange, hello, read_answer};
+use crate::common::secure::Place;
+use crate::common::{connect, exchange, hello, read_answer};
 use mirrorwatch_http::{Handle, Limits, Method, Request, Response, Server, WebConfig};
 use std::io::Write;
 use std::time::Duration;
@@ -79,7 +76,7 @@ fn a_connection_brings_one_thing_after_the_other() {
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(read_answer(&mut stream).body, r#"- "abc""#);
     }
-    common::assert_closes(&mut stream);
+    crate::common::assert_closes(&mut stream);
 }
 
 #[test]
