@@ -36,9 +36,9 @@ fn nobody_is_named_while_the_model_knows_nothing() {
 fn a_probe_with_wrong_labels_of_its_own_is_told_from_one_without() {
     let mut place = Place::new();
     place.data.trust_nobody();
-    place.finished_run("r", 2);
+    place.finished_run("r", 3);
     let mut clean = place.watch("clean").start();
-    let scrape = clean.wait_for_scans(2);
+    let scrape = clean.wait_for_scans(3);
     let refused = "mirrorwatch_count_refused{reason=\"probe-noisy\",run=\"r\"}";
     let noise = "mirrorwatch_probe_noise_lower_bound{run=\"r\"}";
     assert_eq!(scrape.value(refused), Some(0.0), "{}", scrape.0);
@@ -46,19 +46,19 @@ fn a_probe_with_wrong_labels_of_its_own_is_told_from_one_without() {
     assert!(scrape.value("mirrorwatch_suspects{run=\"r\"}") > Some(100.0));
     clean.terminate();
 
-    // One label in seven: 14 %.
-    place.data.spoil_probe(7);
+    // One label in five: 20 %. The model is another one in each run, and some see little of fewer.
+    place.data.spoil_probe(5);
     let mut spoilt = place.watch("spoilt").start();
-    let scrape = spoilt.wait_for_scans(2);
+    let scrape = spoilt.wait_for_scans(3);
     assert_eq!(scrape.value(refused), Some(1.0), "{}", scrape.0);
     let bound = scrape.value(noise).unwrap();
-    assert!((0.01..0.15).contains(&bound), "{bound}");
+    assert!((0.01..0.2).contains(&bound), "{bound}");
     let page = spoilt.get("/").body;
     let (_, samples) = page.split_once("beginning with its samples ").unwrap();
     let (samples, _) = samples.split_once(", or add").unwrap();
     for sample in samples.split(", ") {
         let sample: usize = sample.parse().unwrap();
-        assert!(sample.is_multiple_of(7), "{samples}");
+        assert!(sample.is_multiple_of(5), "{samples}");
     }
     spoilt.terminate();
 }

@@ -6,8 +6,11 @@
 //! properties, in its own crate.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use super::Step;
 use crate::context::{Context, shown};
@@ -16,12 +19,12 @@ use crate::report::Outcome;
 /// Builds the targets, sees that the inputs to start from are those that are made, and lets each target run for a while.
 pub const STEP: Step = Step {
     name: "fuzz",
-    about: "parsers of foreign bytes under a fuzzer, 3 s each (60 s with --long)",
+    about: "parsers of foreign bytes under a fuzzer, a minute each (two with --long)",
     run,
 };
 
 /// Seconds that a target runs, and with `--long`.
-const SECONDS: [u32; 2] = [3, 60];
+const SECONDS: [u32; 2] = [60, 120];
 /// What an input may take: memory in MiB, and seconds.
 const LIMITS: [&str; 2] = ["-rss_limit_mb=1024", "-timeout=10"];
 /// The target that writes the inputs to start from.
@@ -60,14 +63,38 @@ fn fuzz(context: &Context) -> Result<String, String> {
     let seconds = SECONDS[usize::from(context.long)];
     let place = context.target.join("fuzz");
     check_seeds(&programs.join(SEEDS))?;
-    let (mut executions, targets) = (0, targets(&context.root)?);
-    for target in &targets {
-        executions += fuzz_one(context, &programs, &place, target, seconds)?;
-    }
+    let targets = targets(&context.root)?;
+    let executions = at_once(&targets, |target| {
+        fuzz_one(context, &programs, &place, target, seconds)
+    })?;
     let (count, millions) = (targets.len(), executions as f64 / 1e6);
     Ok(format!(
         "{count} targets, {seconds} s each, {millions:.1} million inputs"
     ))
+}
+
+/// Runs as many targets at a time as there are processors, for each keeps but one busy, and adds up what they come to.
+fn at_once(
+    targets: &[String],
+    run: impl Fn(&str) -> Result<u64, String> + Sync,
+) -> Result<u64, String> {
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let mut executions = 0;
+        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            executions += run(target)?;
+        }
+        Ok(executions)
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(some)).collect();
+        let join = |thread: ScopedJoinHandle<'_, Result<u64, String>>| {
+            let panicked = |_| Err("a thread that runs a target panicked".to_owned());
+            thread.join().unwrap_or_else(panicked)
+        };
+        all.into_iter().map(join).sum()
+    })
 }
 
 /// Sees that the inputs to start from are those that are made.
@@ -205,6 +232,18 @@ fn compiler() -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_target_is_run_once_and_a_failure_is_told() {
+        let targets: Vec<String> = (0..9).map(|n| n.to_string()).collect();
+        let number = |target: &str| target.parse::<u64>().map_err(|error| error.to_string());
+        assert_eq!(at_once(&targets, number), Ok(36));
+        let fails = |target: &str| match target {
+            "5" => Err("broken".to_owned()),
+            _ => Ok(1),
+        };
+        assert_eq!(at_once(&targets, fails), Err("broken".to_owned()));
+    }
 
     /// As libFuzzer of LLVM 20 prints it.
     #[test]

@@ -40,6 +40,9 @@ const PROGRAM: &str = "mirrorwatch";
 /// The guide's, and the one that `init` extends.
 const PROJECTS: [&str; 2] = ["my-training", "existing"];
 
+/// Where the profile begins, which is the last that is in a manifest.
+const PROFILE: &str = "[profile.dev]";
+
 /// Both projects, below the target directory.
 fn prepare(context: &Context) -> Result<PathBuf, String> {
     let place = context.target.join("guide");
@@ -91,16 +94,12 @@ fn prepare(context: &Context) -> Result<PathBuf, String> {
     }
 
     let root = fs::read_to_string(context.root.join("Cargo.toml")).map_err(|e| e.to_string())?;
-    // The same profile, or everything would be gone through once more.
-    let profile = root.find("[profile.dev]").map_or("", |at| &root[at..]);
+    // The same profile in place of its own, or everything would be gone through once more.
+    let profile = root.find(PROFILE).map_or("", |at| &root[at..]);
     for project in PROJECTS {
         let manifest = place.join(project).join("Cargo.toml");
         let text = fs::read_to_string(&manifest).map_err(|error| error.to_string())?;
-        let profile = if text.contains("[profile.dev]") {
-            ""
-        } else {
-            profile
-        };
+        let text = text.find(PROFILE).map_or(&text[..], |at| &text[..at]);
         // Not part of the workspace that the target directory is in.
         write(&manifest, &format!("{text}\n[workspace]\n\n{profile}"))?;
         let lock = place.join(project).join("Cargo.lock");
