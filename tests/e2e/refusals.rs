@@ -46,19 +46,19 @@ fn a_probe_with_wrong_labels_of_its_own_is_told_from_one_without() {
     assert!(scrape.value("mirrorwatch_suspects{run=\"r\"}") > Some(100.0));
     clean.terminate();
 
-    // One label in five: 20 %. The model is another one in each run, and some see little of fewer.
-    place.data.spoil_probe(5);
+    // One label in six: 17 %. The model is another one in each run, and some see little of fewer.
+    place.data.spoil_probe(6);
     let mut spoilt = place.watch("spoilt").start();
     let scrape = spoilt.wait_for_scans(3);
     assert_eq!(scrape.value(refused), Some(1.0), "{}", scrape.0);
     let bound = scrape.value(noise).unwrap();
-    assert!((0.01..0.2).contains(&bound), "{bound}");
+    assert!((0.01..0.17).contains(&bound), "{bound}");
     let page = spoilt.get("/").body;
     let (_, samples) = page.split_once("beginning with its samples ").unwrap();
     let (samples, _) = samples.split_once(", or add").unwrap();
     for sample in samples.split(", ") {
         let sample: usize = sample.parse().unwrap();
-        assert!(sample.is_multiple_of(5), "{samples}");
+        assert!(sample.is_multiple_of(6), "{samples}");
     }
     spoilt.terminate();
 }

@@ -65,7 +65,7 @@ fn fuzz(context: &Context) -> Result<String, String> {
     check_seeds(&programs.join(SEEDS))?;
     let targets = targets(&context.root)?;
     let executions = at_once(&targets, |target| {
-        fuzz_one(context, &programs, &place, target, seconds)
+        fuzz_one(&context.root, &programs, &place, target, seconds)
     })?;
     let (count, millions) = (targets.len(), executions as f64 / 1e6);
     Ok(format!(
@@ -115,7 +115,7 @@ fn check_seeds(program: &Path) -> Result<(), String> {
 
 /// Runs a target from its inputs and from what earlier runs have found, and returns how many it has tried.
 fn fuzz_one(
-    context: &Context,
+    root: &Path,
     programs: &Path,
     place: &Path,
     target: &str,
@@ -133,7 +133,7 @@ fn fuzz_one(
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/{target}-", failures.display()))
         .arg(found)
-        .arg(context.root.join("fuzz/corpus").join(target))
+        .arg(root.join("fuzz/corpus").join(target))
         .stdin(Stdio::null());
     let output = command
         .output()
