@@ -63,9 +63,10 @@ fn fuzz(context: &Context) -> Result<String, String> {
     let seconds = SECONDS[usize::from(context.long)];
     let place = context.target.join("fuzz");
     check_seeds(&programs.join(SEEDS))?;
-    let targets = targets(&context.root)?;
+    let root = &context.root;
+    let targets = targets(root)?;
     let executions = at_once(&targets, |target| {
-        fuzz_one(&context.root, &programs, &place, target, seconds)
+        fuzz_one(root, &programs, &place, target, seconds)
     })?;
     let (count, millions) = (targets.len(), executions as f64 / 1e6);
     Ok(format!(
