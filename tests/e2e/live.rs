@@ -4,11 +4,22 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::place::Place;
-use crate::support::process::run;
+use crate::support::process::{Running, run};
+use crate::support::wait::eventually;
 
 /// What a terminal got.
 fn seen_in_a_terminal(place: &Place, more: &[&str]) -> String {
-    let typescript = place.at("typescript");
+    let command = in_a_terminal(place, more);
+    run(command, place.path()).expect(0);
+    typescript(place)
+}
+
+fn typescript(place: &Place) -> String {
+    let seen = fs::read(place.at("typescript")).unwrap_or_default();
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+fn in_a_terminal(place: &Place, more: &[&str]) -> Command {
     let watch = place.watch("state").with(&["--until-finished"]).with(more);
     let words: Vec<String> = watch.words().iter().map(|word| quoted(word)).collect();
     // util-linux's script(1) gives it a terminal.
@@ -17,9 +28,8 @@ fn seen_in_a_terminal(place: &Place, more: &[&str]) -> String {
         .env("TERM", "xterm")
         .args(["--quiet", "--return", "--flush", "--command"])
         .arg(words.join(" "))
-        .arg(&typescript);
-    run(command, place.path()).expect(0);
-    String::from_utf8_lossy(&fs::read(typescript).unwrap()).into_owned()
+        .arg(place.at("typescript"));
+    command
 }
 
 /// A word as the shell takes it.
@@ -40,6 +50,35 @@ fn a_terminal_shows_each_run_and_its_count() {
     }
     // The log is there, too, and what it said last is above the view.
     assert!(seen.contains("all runs have finished"), "{seen}");
+}
+
+#[test]
+fn after_a_crash_the_log_goes_on_below_what_the_dead_process_drew() {
+    let place = Place::new();
+    let mut trainer = place.trainer("resnet-7");
+    trainer.epoch();
+    let watch = in_a_terminal(&place, &["--linger-seconds", "0"]);
+    let mut watch = Running::start(watch, place.path());
+    let seen = |text: &str| {
+        eventually(text, || match typescript(&place) {
+            seen if seen.contains(text) => Ok(seen),
+            seen => Err(seen),
+        })
+    };
+    seen("epoch 1:");
+    let scanner = fs::read_to_string(place.at("state/daemon.pid")).unwrap();
+    let killed = Command::new("kill").args(["-KILL", &scanner]).status();
+    assert!(killed.unwrap().success());
+    let text = "the scanning process ended";
+    let said = seen(text);
+    let line = said.lines().rfind(|line| line.contains(text)).unwrap();
+    assert!(!line.contains("resnet-7"), "{line}");
+    trainer.finish();
+    watch.finish().expect(0);
+    // The next one draws as well.
+    let last = typescript(&place);
+    let (_, after) = last.split_once(text).unwrap();
+    assert!(after.contains("resnet-7"), "{last}");
 }
 
 #[test]

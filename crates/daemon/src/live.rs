@@ -32,6 +32,13 @@ pub(crate) fn start() {
     }
 }
 
+/// Goes to a new line, for whoever writes when the process that drew is gone: it left the cursor at the end of its last line.
+pub(crate) fn leave_behind() {
+    if std::io::stderr().is_terminal() {
+        let _ = std::io::stderr().write_all(b"\n");
+    }
+}
+
 /// Writes to standard error, above what is drawn.
 pub(crate) struct AboveView;
 

@@ -58,7 +58,9 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Tells the others that this shard gives the turn up, and why; whoever reads it does the same.
+    /// Tells the others that this shard gives the turn up, and why; whoever reads it does the same. It is said in the first
+    /// round in which this shard has given nothing yet, be it before it was started again: nobody gets past that one. Where
+    /// it may have given a part in every round, it is too late.
     ///
     /// # Errors
     ///

@@ -185,6 +185,7 @@ mod tests {
         desk.look();
         assert!(hub.shown_run("r").unwrap().reviews.is_empty());
     }
+
     #[test]
     fn a_run_that_was_forgotten_and_comes_again_shows_its_reviews() {
         let directory = tempfile::tempdir().unwrap();

@@ -15,7 +15,8 @@ use mirrorwatch_http::{Handle, HttpError, Server, WebConfig};
 use super::link::{self, Said};
 use super::meanwhile::Meanwhile;
 use crate::error::DaemonError;
-use crate::options::WatchArgs;
+use crate::live;
+use crate::options::{LogFormat, WatchArgs};
 
 /// Seconds before a scanner is started again that lived for less than [`LONG`]: of so many in a row.
 const PAUSES: [f64; 8] = [0.0, 0.1, 0.3, 1.0, 2.0, 5.0, 15.0, 30.0];
@@ -69,6 +70,9 @@ pub(crate) fn run(args: &WatchArgs) -> Result<ExitCode, DaemonError> {
         };
         short = if begun.elapsed() < LONG { short + 1 } else { 0 };
         let pause = PAUSES[usize::min(short, PAUSES.len() - 1)];
+        if args.log_format == LogFormat::Text {
+            live::leave_behind();
+        }
         tracing::error!(
             "the scanning process ended ({why}) and is started again in {pause} s; scrapes are answered with the last count meanwhile"
         );
