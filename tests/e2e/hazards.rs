@@ -382,6 +382,9 @@ fn a_scanner_does_not_outlive_its_supervisor_and_a_state_has_one_sidecar() {
     let mut sidecar = place.watch("state").start();
     sidecar.wait_for_scans(1);
     let scanner = sidecar.scanner();
+    let environment = fs::read(format!("/proc/{scanner}/environ")).unwrap();
+    let environment = String::from_utf8_lossy(&environment);
+    assert!(environment.contains("MALLOC_ARENA_MAX=2"), "{environment}");
     let second = place.watch("state").run().expect(2);
     assert!(
         second.stderr.contains(&format!(
