@@ -32,7 +32,7 @@ const SILENT: Duration = Duration::from_secs(10);
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The C library of most Linux systems has a heap for up to eight threads a processor, each of which keeps what was freed in
-/// it: in an hour of scans and scrapes that came to several times what is in use. Others do not know the variable.
+/// it: three minutes of soak end with 57 MiB so, 49 with two heaps, 41 with one. Others do not know the variable.
 const ARENAS: (&str, &str) = ("MALLOC_ARENA_MAX", "2");
 
 /// How a scanner ended.
