@@ -164,7 +164,7 @@ impl Seen {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn new(state: &RunState, account: &Account, index: usize) -> Option<Self> {
-        let (summary, channel) = (state.summaries.last()?, state.evidence.channels.first()?);
+        let (summary, channel) = (state.last.as_ref()?, state.evidence.channels.first()?);
         Some(Self {
             epoch: summary.epoch,
             step: summary.step,

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::summary::Summary;
+use crate::store::ScanNumbers;
 
 /// What a scan may cost.
 ///
@@ -57,8 +57,9 @@ impl FromStr for Budget {
 #[doc = include_str!("example_run.txt")]
 #[doc = include_str!("example_summary.txt")]
 /// use mirrorwatch_daemon::budget::Cost;
+/// use mirrorwatch_daemon::store::ScanNumbers;
 ///
-/// let cost = Cost::of(&summary);
+/// let cost = Cost::of(&ScanNumbers::of(&summary));
 /// assert_eq!((cost.seconds, cost.read), (2.5, 200));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -75,21 +76,21 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// As a scan's summary has it.
+    /// As a scan has it.
     ///
     /// ```
     #[doc = include_str!("example_run.txt")]
     #[doc = include_str!("example_summary.txt")]
-    /// # use mirrorwatch_daemon::budget::Cost;
-    /// assert_eq!(Cost::of(&summary).base_sweep_seconds, 0.5);
+    /// # use mirrorwatch_daemon::{budget::Cost, store::ScanNumbers};
+    /// assert_eq!(Cost::of(&ScanNumbers::of(&summary)).base_sweep_seconds, 0.5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn of(summary: &Summary) -> Self {
+    pub fn of(scan: &ScanNumbers) -> Self {
         Self {
-            seconds: summary.scan_seconds,
-            probe_seconds: summary.probe_seconds,
-            base_sweep_seconds: summary.base_sweep_seconds,
-            read: summary.read_samples,
+            seconds: scan.scan_seconds,
+            probe_seconds: scan.probe_seconds,
+            base_sweep_seconds: scan.base_sweep_seconds,
+            read: scan.read_samples,
         }
     }
 }

@@ -184,6 +184,7 @@ pub(crate) fn run_linked<T: Task>(
         apart: Apart::new(scan_timeout, cancel.clone(), hub.clone()).supervised(link.clone()),
         attempts: Attempts::continued(&state),
         parameters: OnceLock::new(),
+        by_itself: link.is_some(),
     };
     let intake = Intake {
         root: args.root.clone(),

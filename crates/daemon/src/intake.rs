@@ -4,11 +4,12 @@
 //! reason) or failed (with a stage). The hook's sequence numbers show those that were deleted
 //! before they could be seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rangemap::RangeInclusiveSet;
+use sha2::{Digest, Sha256};
 
 use mirrorwatch_checkpoint::{
     CheckpointError, Found, Key, Listing, STATUS_FILE, Spooled, list_checkpoints, list_runs, spool,
@@ -69,7 +70,8 @@ pub struct Intake {
 /// What intake remembers of a run.
 #[derive(Default)]
 pub struct Taken {
-    keys: BTreeSet<Key>,
+    /// Of every checkpoint that was ever taken, by [`mark`]: a living run has more and more of them.
+    keys: HashSet<[u8; 16]>,
     /// Manifests that the last listing refused, and what it said of them.
     rejected: BTreeMap<PathBuf, String>,
     /// Rejected manifests whose sequence numbers, which nobody could read, are still to turn up as gaps.
@@ -89,7 +91,7 @@ impl Taken {
         // A repeated checkpoint has the key of the one it repeats, which may not be scanned yet.
         let repeated = matches!(&entry.outcome, Outcome::Skipped(reason) if reason == REPEATED);
         if !repeated {
-            self.keys.insert(entry.key.clone());
+            self.keys.insert(mark(&entry.key));
         }
         if entry.sequence > HIGHEST_SEQUENCE {
             return;
@@ -110,6 +112,20 @@ impl Taken {
             }
         }
     }
+}
+
+/// A key in 16 bytes, of a digest: two that differ are never the same in it.
+fn mark(key: &Key) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    // A run's name has a length limit and no zero.
+    digest.update(key.run.as_bytes());
+    digest.update([0]);
+    digest.update(key.epoch.to_le_bytes());
+    digest.update(key.step.to_le_bytes());
+    digest.update(key.sha256.as_bytes());
+    let mut mark = [0; 16];
+    mark.copy_from_slice(&digest.finalize()[..16]);
+    mark
 }
 
 /// Whether a checkpoint with this outcome waited in the queue, and so came after all before it.
@@ -199,8 +215,8 @@ impl Intake {
         }
         let mut taken = Taken::default();
         let state = self.runs.open(run);
-        for entry in &lock(&state).ledger {
-            taken.remember(entry);
+        for entry in lock(&state).ledger.entries() {
+            taken.remember(&entry);
         }
         // It was forgotten by this process, or was elsewhere when that began: what is missing among what is known was
         // counted then. Nothing else says so of checkpoints that never came to the queue.
@@ -249,7 +265,7 @@ impl Intake {
                 continue;
             }
             seen.insert(manifest.sequence..=manifest.sequence);
-            if taken.keys.contains(&found.key()) {
+            if taken.keys.contains(&mark(&found.key())) {
                 // A step's checkpoint published again at the end of its epoch, for instance.
                 tracing::info!(run, checkpoint = %found.key(), "skipped, published twice");
                 self.metrics.seen.inc();
@@ -297,7 +313,7 @@ impl Intake {
 
     /// Takes one checkpoint in; `true` when it was not known.
     fn take(&mut self, run: &str, found: &Found, finished: bool) -> bool {
-        let key = found.key();
+        let key = mark(&found.key());
         let taken = self.taken.entry(run.to_string()).or_default();
         if !taken.keys.insert(key) {
             return false;

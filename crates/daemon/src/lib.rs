@@ -43,6 +43,7 @@ mod error;
 pub mod evidence;
 pub mod export;
 mod forks;
+mod heap;
 pub mod history;
 pub mod hub;
 mod intake;

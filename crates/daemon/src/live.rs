@@ -125,8 +125,9 @@ fn bounds(runs: &Runs, run: &str) -> Vec<f64> {
     let Some(state) = runs.opened(run) else {
         return Vec::new();
     };
-    let summaries = &lock(&state).summaries;
-    let last = &summaries[summaries.len().saturating_sub(CURVE)..];
+    let state = lock(&state);
+    let scans = state.ledger.scans();
+    let last = &scans[scans.len().saturating_sub(CURVE)..];
     last.iter().map(|s| s.noise_ratio_lower_bound).collect()
 }
 

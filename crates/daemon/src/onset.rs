@@ -181,7 +181,7 @@ pub(crate) fn compare_with(
     alpha: f64,
     exchange: &dyn Exchange,
 ) -> Result<Onset, ShardError> {
-    let Some(last) = state.summaries.last() else {
+    let Some(last) = &state.last else {
         return Ok(Onset::default());
     };
     let mut found = Onset {

@@ -69,7 +69,7 @@ impl Runs {
             return state.clone();
         }
         let loaded = self.load(run);
-        let last = loaded.summaries.last().cloned().map(Arc::new);
+        let last = loaded.last.clone().map(Arc::new);
         let suspects = last.as_deref().map(|summary| self.suspects_of(summary));
         let leaks = last.as_deref().and_then(|summary| self.leaks_of(summary));
         self.hub.update_run(run, |view| {

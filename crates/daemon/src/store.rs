@@ -1,4 +1,4 @@
-//! The state of a run on disk: evidence and ledger, written atomically, read back after a restart.
+//! The state of a run on disk: evidence, written atomically, and ledger, added to; read back after a restart.
 //!
 //! Layout: the magic, the length of a JSON header, the header, the evidence arrays (little-endian),
 //! and a SHA-256 of all that. A file that does not verify is set aside, never overwritten.
@@ -14,11 +14,15 @@
 //!
 //! That is 30 bytes with one estimator, in memory as on disk; each probe sample takes 8. Under a budget, samples that are not read
 //! enter the mean loss and the mean margin with their last ones, as rounded; neither mean is counted by. The history is kept beside the file, in a
-//! directory that has its name and the extension `history`. What the header names of it is written first, so that whoever is
+//! directory that has its name and the extension `history`, and the ledger with it. What the header names of it is written first, so that whoever is
 //! killed in between finds the history of the state that is there; what it no longer names is removed after.
 
+mod entries;
 mod file;
+mod ledger;
+mod numbers;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
@@ -35,56 +39,12 @@ use crate::history::{Column, History};
 use crate::narrow::{Epochs, Halves};
 use crate::summary::Summary;
 use file::{Reader, Writer};
+pub use ledger::{Entry, Ledger, Outcome};
+pub use numbers::ScanNumbers;
 
 /// Version of the layout.
-const VERSION: u32 = 7;
-const MAGIC: &[u8; 8] = b"MWSTATE7";
-
-/// What became of a checkpoint.
-///
-/// ```
-/// use mirrorwatch_daemon::store::Outcome;
-///
-/// let skipped = Outcome::Skipped("superseded".into());
-/// assert_eq!(serde_json::to_string(&skipped)?, r#"{"skipped":"superseded"}"#);
-/// # Ok::<(), serde_json::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// Its scores are in the evidence.
-    Scanned,
-    /// It was not scanned, for this reason.
-    Skipped(String),
-    /// It could not be scanned: the stage and what went wrong. Not tried again.
-    Failed(String, String),
-}
-
-/// One checkpoint that is done with.
-///
-/// ```
-/// # use mirrorwatch_checkpoint::Key;
-/// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
-/// # use mirrorwatch_influence::Estimator;
-/// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
-/// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
-/// let mut state = RunState::new("", &[estimator], 3, 2);
-/// let outcome = Outcome::Failed("load".into(), "another architecture".into());
-/// state.ledger.push(Entry { key: key.clone(), instance: "7f".into(), sequence: 1, outcome });
-/// // It is not tried again.
-/// assert!(state.knows(&key));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// Which checkpoint.
-    pub key: Key,
-    /// The training process that wrote it.
-    pub instance: String,
-    /// Its number in that process.
-    pub sequence: u64,
-    /// What became of it.
-    pub outcome: Outcome,
-}
+const VERSION: u32 = 8;
+const MAGIC: &[u8; 8] = b"MWSTATE8";
 
 /// Everything that is known of a run.
 ///
@@ -107,16 +67,16 @@ pub struct RunState {
     pub fingerprint: String,
     /// Evidence so far.
     pub evidence: Evidence,
-    /// Checkpoints that are done with, in order of completion.
-    pub ledger: Vec<Entry>,
-    /// Summaries of the scans so far, in order.
-    pub summaries: Vec<Summary>,
+    /// Checkpoints that are done with, and the scans so far in numbers.
+    pub ledger: Ledger,
+    /// The summary of the last scan.
+    pub last: Option<Summary>,
     /// What the last scan leaves for the next one. In a file of its own, not in this one's.
     pub forks: Memory,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Header {
+struct Header<'a> {
     version: u32,
     fingerprint: String,
     checkpoints: u32,
@@ -130,8 +90,8 @@ struct Header {
     fitted_epochs: Vec<u32>,
     flagged_epochs: Vec<u32>,
     history: Vec<ColumnHeader>,
-    ledger: Vec<Entry>,
-    summaries: Vec<Summary>,
+    ledger: Option<ledger::Named>,
+    last: Option<Cow<'a, Summary>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -160,15 +120,15 @@ impl RunState {
     /// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
     /// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
     /// let state = RunState::new("", &[estimator], 3, 2);
-    /// assert!(state.ledger.is_empty() && state.summaries.is_empty());
+    /// assert!(state.ledger.is_empty() && state.last.is_none());
     /// assert_eq!(state.evidence.mean_loss.len(), 3);
     /// ```
     pub fn new(fingerprint: &str, estimators: &[Estimator], train: usize, probe: usize) -> Self {
         Self {
             fingerprint: fingerprint.to_string(),
             evidence: Evidence::new(estimators, train, probe),
-            ledger: Vec::new(),
-            summaries: Vec::new(),
+            ledger: Ledger::default(),
+            last: None,
             forks: Memory::default(),
         }
     }
@@ -187,10 +147,32 @@ impl RunState {
     /// assert!(state.knows(&key));
     /// ```
     pub fn knows(&self, key: &Key) -> bool {
-        self.ledger.iter().any(|entry| entry.key == *key)
+        self.ledger.knows(key)
     }
 
-    /// Writes the state to `path`, atomically, and what is new of the history beside it.
+    /// Takes a scan into the ledger, and its summary as the last one.
+    ///
+    /// ```
+    #[doc = include_str!("example_summary.txt")]
+    /// # use mirrorwatch_checkpoint::Key;
+    /// # use mirrorwatch_daemon::store::{Entry, Outcome, RunState};
+    /// # use mirrorwatch_influence::Estimator;
+    /// # let estimator = Estimator { direction: "finetune".into(), score: "after".into() };
+    /// # let key = Key { run: "mnist".into(), epoch: 3, step: 471, sha256: "ab".repeat(32) };
+    /// let mut state = RunState::new("", &[estimator], 3, 2);
+    /// let entry = Entry { key: key.clone(), instance: "7f".into(), sequence: 1, outcome: Outcome::Scanned };
+    /// state.push_scan(entry, summary.clone());
+    /// assert!(state.knows(&key) && state.ledger.scans()[0].suspects == summary.suspects);
+    /// assert_eq!(state.last, Some(summary));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn push_scan(&mut self, entry: Entry, summary: Summary) {
+        self.ledger.push(entry);
+        self.ledger.push_scan(&summary);
+        self.last = Some(summary);
+    }
+
+    /// Writes the state to `path`, atomically, and what is new of the history and of the ledger beside it.
     ///
     /// # Errors
     ///
@@ -209,15 +191,18 @@ impl RunState {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn save(&self, path: &Path) -> Result<(), DaemonError> {
-        let header = self.header().map_err(|error| DaemonError::State {
-            path: path.to_path_buf(),
-            message: error.to_string(),
-        })?;
         let history = &self.evidence.history;
         let beside = history_of(path);
         history.save(&beside)?;
+        let ledger = self.ledger.save(&beside)?;
+        let header = self.header(ledger.as_ref());
+        let header = header.map_err(|error| DaemonError::State {
+            path: path.to_path_buf(),
+            message: error.to_string(),
+        })?;
         write_atomic_with(path, |file| self.write(&header, Writer::new(file)))?;
         history.forget_others(&beside);
+        ledger::forget_others(&beside, ledger.as_ref());
         for directory in [path.parent(), Some(&*beside)].into_iter().flatten() {
             // What a killed process was writing is as large as what it would have been. There may be nothing.
             let _ = remove_abandoned(directory);
@@ -262,7 +247,7 @@ impl RunState {
         }
     }
 
-    fn header(&self) -> Result<Vec<u8>, serde_json::Error> {
+    fn header(&self, ledger: Option<&ledger::Named>) -> Result<Vec<u8>, serde_json::Error> {
         let evidence = &self.evidence;
         let mut channels = Vec::new();
         for channel in &evidence.channels {
@@ -293,8 +278,8 @@ impl RunState {
             fitted_epochs: evidence.fitted_epoch.parts().0.to_vec(),
             flagged_epochs: evidence.flagged_epoch.parts().0.to_vec(),
             history,
-            ledger: self.ledger.clone(),
-            summaries: self.summaries.clone(),
+            ledger: ledger.cloned(),
+            last: self.last.as_ref().map(Cow::Borrowed),
         })
     }
 
@@ -335,6 +320,10 @@ impl RunState {
             return Err(format!("its version {} is unknown", header.version));
         }
         let (train, probe) = (header.train, header.probe);
+        let ledger = match &header.ledger {
+            Some(named) => Ledger::read(named, beside)?,
+            None => Ledger::default(),
+        };
         let mut channels = Vec::new();
         for channel in header.channels {
             channels.push(Channel {
@@ -373,9 +362,9 @@ impl RunState {
                 turned: header.turned,
                 history: restored(&header.history, train, beside)?,
             },
-            ledger: header.ledger,
+            ledger,
+            last: header.last.map(Cow::into_owned),
             forks: Memory::default(),
-            summaries: header.summaries,
         })
     }
 }

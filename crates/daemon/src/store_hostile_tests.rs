@@ -1,6 +1,7 @@
 //! State files that verify and say nonsense: of another version, say, or made by hand.
 
 use std::io::Cursor;
+use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
@@ -15,6 +16,7 @@ fn state() -> RunState {
     state.evidence.checkpoints = 2;
     state.evidence.flagged_epoch.note([1].into_iter(), 700_000);
     state.evidence.note_history(&[0.5; 5], 3, 40);
+    state.last = Some(crate::summary::example("r"));
     state.ledger.push(Entry {
         key: Key {
             run: "r".into(),
@@ -29,12 +31,23 @@ fn state() -> RunState {
     state
 }
 
+/// The directory with the ledger that it names, and its header.
+fn header() -> &'static (tempfile::TempDir, Vec<u8>) {
+    static HEADER: OnceLock<(tempfile::TempDir, Vec<u8>)> = OnceLock::new();
+    HEADER.get_or_init(|| {
+        let (dir, state) = (tempfile::tempdir().unwrap(), state());
+        let ledger = state.ledger.save(dir.path()).unwrap();
+        let header = state.header(ledger.as_ref()).unwrap();
+        (dir, header)
+    })
+}
+
 /// What is between the magic and the digest.
 fn content() -> Vec<u8> {
     let state = state();
     let mut bytes = Vec::new();
-    let header = state.header().unwrap();
-    state.write(&header, Writer::new(&mut bytes)).unwrap();
+    let (_, header) = header();
+    state.write(header, Writer::new(&mut bytes)).unwrap();
     bytes[MAGIC.len()..bytes.len() - 32].to_vec()
 }
 
@@ -45,7 +58,7 @@ fn tried(content: &[u8]) -> Result<RunState, String> {
     file.write_all(MAGIC).unwrap();
     file.write_all(content).unwrap();
     file.finish().unwrap();
-    let state = RunState::read(Cursor::new(bytes), Path::new("nowhere"))?;
+    let state = RunState::read(Cursor::new(bytes), header().0.path())?;
     let evidence = &state.evidence;
     for sample in 0..evidence.mean_loss.len() + 1 {
         let _ = evidence.history.of(sample);
@@ -109,12 +122,13 @@ proptest! {
 
     #[test]
     fn numbers_of_a_header_may_be_anything(train in any::<u64>(), probe in any::<u64>(), shift in 0u32..64, zero in any::<bool>()) {
-        let header = String::from_utf8(state().header().unwrap()).unwrap();
+        let whole = header().1.len();
+        let header = String::from_utf8(header().1.clone()).unwrap();
         let (train, probe) = (train >> shift, if zero { 0 } else { probe >> shift });
         let header = header
             .replacen("\"train\":5", &format!("\"train\":{train}"), 1)
             .replacen("\"probe\":2", &format!("\"probe\":{probe}"), 1);
-        let body = &content()[8 + state().header().unwrap().len()..];
+        let body = &content()[8 + whole..];
         let content = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), body].concat();
         prop_assert!(tried(&content).is_err() || (train, probe) == (5, 2) || 30 * train + 8 * probe <= body.len() as u64);
     }

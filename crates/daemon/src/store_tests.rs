@@ -46,7 +46,7 @@ fn a_state_survives_a_round_trip() {
 fn any_flipped_byte_and_any_truncation_is_refused() {
     let state = state();
     let mut bytes = Vec::new();
-    let header = state.header().unwrap();
+    let header = state.header(None).unwrap();
     state.write(&header, Writer::new(&mut bytes)).unwrap();
     let read = |bytes: &[u8]| RunState::read(Cursor::new(bytes), Path::new(""));
     assert_eq!(read(&bytes).unwrap(), state);
@@ -62,7 +62,7 @@ fn any_flipped_byte_and_any_truncation_is_refused() {
 #[test]
 fn a_header_that_announces_more_than_there_is_is_refused() {
     let state = state();
-    let header = String::from_utf8(state.header().unwrap()).unwrap();
+    let header = String::from_utf8(state.header(None).unwrap()).unwrap();
     for many in ["9000000000000000000", "4"] {
         let header = header.replacen("\"train\":3", &format!("\"train\":{many}"), 1);
         let mut bytes = Vec::new();

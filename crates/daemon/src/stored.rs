@@ -54,7 +54,7 @@ impl Stored {
     ///
     /// There was none.
     pub(crate) fn summary(&self) -> Result<&Summary, DaemonError> {
-        let last = self.state.summaries.last();
+        let last = self.state.last.as_ref();
         last.ok_or_else(|| unusable(&self.path, "no checkpoint is scanned yet"))
     }
 
@@ -75,7 +75,8 @@ impl Stored {
 /// In words, statistics that refuse.
 pub(crate) fn judged(state: &RunState, labels: &Labels, levels: Levels) -> Result<Account, String> {
     let mut account = account(&state.evidence, labels, levels)?;
-    if state.summaries.last().is_some_and(|s| s.refusal.is_some()) {
+    let last = state.last.as_ref();
+    if last.is_some_and(|s| s.refusal.is_some()) {
         account.name_nobody();
         // What a model that knows nothing says is no reason to weigh a sample less.
         account.wrong_probability.fill(0.0);

@@ -194,23 +194,6 @@ pub struct OwnShare {
 pub const SUMMARY_SCHEMA: u32 = 1;
 
 impl Summary {
-    /// Drops what only the last summary of a run is asked for and may be long.
-    ///
-    /// ```
-    #[doc = include_str!("example_summary.txt")]
-    /// summary.forget_lists();
-    /// assert!(summary.class_pairs.is_empty() && summary.sources.is_empty());
-    /// assert_eq!(summary.suspects, 50);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn forget_lists(&mut self) {
-        self.class_pairs = Vec::new();
-        self.sources = Vec::new();
-        // The next scan has taken over which sources went bad so far.
-        self.onset.flagged = Vec::new();
-        self.onset.so_far = Vec::new();
-    }
-
     /// The share of canaries that was found: recall, measured. None without canaries or when nobody is
     /// named for another reason.
     ///

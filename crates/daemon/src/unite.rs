@@ -107,7 +107,7 @@ fn united<T: Task>(labels: &Labels, args: &UniteArgs, run: &str) -> Result<RunSt
                 "it is not of shard {index} of {count} of these data and settings; give all shards, in their order, and the options that they were given"
             )));
         }
-        if state.summaries.is_empty() {
+        if state.last.is_none() {
             return Err(unusable("no checkpoint is scanned yet".to_string()));
         }
         let first = shards.first().map(|(first, _, _)| &first.evidence);
@@ -131,15 +131,15 @@ fn united<T: Task>(labels: &Labels, args: &UniteArgs, run: &str) -> Result<RunSt
                 .to_string(),
     })?;
     let (first, _, _) = shards.swap_remove(0);
-    let mut summaries = first.summaries;
-    for summary in &mut summaries {
+    let mut last = first.last;
+    if let Some(summary) = &mut last {
         summary.shard = None;
     }
     Ok(RunState {
         fingerprint: fingerprint(labels, &estimators, folds, seed),
         evidence,
         ledger: first.ledger,
-        summaries,
+        last,
         forks: first.forks,
     })
 }
@@ -238,7 +238,7 @@ fn write<T: Task>(
     }
     std::fs::create_dir_all(directory).map_err(|error| failed(error.to_string()))?;
     let mut found = 0;
-    if let Some(summary) = state.summaries.last() {
+    if let Some(summary) = &state.last {
         let mut account = account(&state.evidence, labels, args.scan.levels()).map_err(failed)?;
         if summary.refusal.is_some() {
             account.name_nobody();

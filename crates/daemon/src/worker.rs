@@ -13,6 +13,7 @@ use crate::account::{Account, Levels, account_with};
 use crate::brief::brief;
 use crate::budget::{Budget, Plan};
 use crate::error::DaemonError;
+use crate::heap::Heap;
 use crate::hub::{Hub, now};
 use crate::intake::{Job, entry};
 use crate::metrics::Metrics;
@@ -78,6 +79,8 @@ pub struct Worker<T: Task> {
     pub attempts: Attempts,
     /// The parameters of the task's model, once they are known.
     pub parameters: OnceLock<Vec<model::Parameter>>,
+    /// Whether nothing else computes in this process, so that its heaps are the worker's to tidy up.
+    pub by_itself: bool,
 }
 
 /// The stage at which results are written.
@@ -89,13 +92,23 @@ type Failure = (&'static str, String);
 impl<T: Task> Worker<T> {
     /// Works until `cancel` is set.
     pub fn run(&self) {
+        let mut heap = self.by_itself.then(Heap::default);
         while !self.cancel.load(Ordering::Relaxed) {
             self.hub.beat_worker(None);
-            if let Some(turns) = &self.turns {
+            let worked = if let Some(turns) = &self.turns {
                 self.take_turn(turns);
+                true
             } else if let Some(job) = self.queue.pop(Duration::from_secs(1)) {
                 let _ = self.handle(&job, &Alone);
                 self.queue.done();
+                true
+            } else {
+                false
+            };
+            match &mut heap {
+                Some(heap) if worked => heap.worked(),
+                Some(heap) => heap.rests(),
+                None => {}
             }
         }
     }
@@ -347,12 +360,8 @@ impl<T: Task> Worker<T> {
         };
         {
             let mut state = lock(&state);
-            for earlier in &mut state.summaries {
-                earlier.forget_lists();
-            }
             state.forks = forks;
-            state.ledger.push(entry(job, outcome));
-            state.summaries.push(summary.clone());
+            state.push_scan(entry(job, outcome), summary.clone());
         }
         self.runs.save(&job.run);
         self.hub.update_run(&job.run, |view| {
@@ -394,8 +403,9 @@ pub(crate) fn described(manifest: &Manifest) -> Vec<model::Parameter> {
 
 /// A run so far, this scan included.
 fn so_far(state: &SharedState, scanned: &Scan) -> Run {
-    let summaries = &lock(state).summaries;
-    summaries.iter().fold(Run::new(scanned), |run, summary| {
-        run.and(summary.probe_accuracy, summary.probe_noise_lower_bound)
+    let state = lock(state);
+    let scans = state.ledger.scans().iter();
+    scans.fold(Run::new(scanned), |run, scan| {
+        run.and(scan.probe_accuracy, scan.probe_noise_lower_bound)
     })
 }

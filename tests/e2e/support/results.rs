@@ -57,9 +57,9 @@ impl Results {
     pub fn kept_history(&self) -> BTreeSet<String> {
         let beside = self.directory.with_file_name("state.history");
         let entries = fs::read_dir(beside).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        // The ledger has the times of scans in it.
+        names.filter(|name| name.starts_with("epoch-")).collect()
     }
 
     /// The suspects at the last checkpoint.

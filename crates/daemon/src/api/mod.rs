@@ -17,10 +17,7 @@ use crate::pages::Pages;
 use crate::report::served;
 use crate::runs::lock;
 pub use model::shortened;
-use model::{
-    Curve, CurvePoint, ReviewView, Run, RunList, Sample, Sidecar, SuspectList, SuspectView,
-    in_words,
-};
+use model::{Curve, ReviewView, Run, RunList, Sample, Sidecar, SuspectList, SuspectView, in_words};
 pub use picture::png;
 pub use reviews::{classes, reviews};
 
@@ -154,11 +151,11 @@ pub fn report(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
 /// `/api/v1/runs/{run}/curve`: how the counts went from scan to scan.
 pub fn curve(pages: &Pages, _: &Request, parts: &[&str]) -> Answer {
     let (run, _) = shown(pages, parts)?;
-    let points = match pages.runs.opened(run) {
-        Some(state) => lock(&state).summaries.iter().map(CurvePoint::new).collect(),
-        None => Vec::new(),
+    let (scans, points) = match pages.runs.opened(run) {
+        Some(state) => model::curve(lock(&state).ledger.scans()),
+        None => (0, Vec::new()),
     };
-    json(&Curve { run, points })
+    json(&Curve { run, scans, points })
 }
 
 /// `/api/v1/runs/{run}/suspects`: the suspects of the last scan, most suspicious first, a page at a time.

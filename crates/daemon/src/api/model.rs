@@ -9,6 +9,7 @@ use crate::history::Point;
 use crate::hub::RunView;
 use crate::results::Suspect;
 use crate::samples::Samples;
+use crate::store::ScanNumbers;
 use crate::summary::Summary;
 
 /// The sidecar and its runs.
@@ -108,58 +109,24 @@ impl Run {
 pub struct Curve<'a> {
     /// The run.
     pub run: &'a str,
-    /// In the order of the scans.
-    pub points: Vec<CurvePoint>,
+    /// How many there were.
+    pub scans: usize,
+    /// In their order; of many, not all.
+    pub points: Vec<ScanNumbers>,
 }
 
-/// One scan in numbers, named as in the summary.
-#[derive(Serialize)]
-pub struct CurvePoint {
-    epoch: u64,
-    step: u64,
-    scanned_time: f64,
-    train_loss: Option<f64>,
-    valid_loss: Option<f64>,
-    learning_rate: Option<f64>,
-    probe_loss: f64,
-    probe_accuracy: f64,
-    suspects: usize,
-    memorised_suspects: usize,
-    hard_suspects: usize,
-    noise_ratio_lower_bound: f64,
-    noise_ratio_estimate: f64,
-    canaries: usize,
-    canaries_found: usize,
-    scan_seconds: f64,
-    read_samples: usize,
-    /// Whether nobody was named, for a reason that the summary gives.
-    refused: bool,
-}
+/// Points of a curve at most: more than anybody sees of one.
+const MOST_POINTS: usize = 1000;
 
-impl CurvePoint {
-    /// The numbers of a summary.
-    pub fn new(summary: &Summary) -> Self {
-        Self {
-            epoch: summary.epoch,
-            step: summary.step,
-            scanned_time: summary.scanned_time,
-            train_loss: summary.train_loss,
-            valid_loss: summary.valid_loss,
-            learning_rate: summary.learning_rate,
-            probe_loss: summary.probe_loss,
-            probe_accuracy: summary.probe_accuracy,
-            suspects: summary.suspects,
-            memorised_suspects: summary.memorised_suspects,
-            hard_suspects: summary.hard_suspects,
-            noise_ratio_lower_bound: summary.noise_ratio_lower_bound,
-            noise_ratio_estimate: summary.noise_ratio_estimate,
-            canaries: summary.canaries,
-            canaries_found: summary.canaries_found,
-            scan_seconds: summary.scan_seconds,
-            read_samples: summary.read_samples,
-            refused: summary.refusal.is_some(),
-        }
-    }
+/// How many scans there were, and of not too many of them, evenly spread, the numbers; of the first and of the last always.
+pub fn curve(scans: &[ScanNumbers]) -> (usize, Vec<ScanNumbers>) {
+    let points = match scans.len() {
+        few if few <= MOST_POINTS => scans.to_vec(),
+        many => (0..MOST_POINTS)
+            .map(|nth| scans[nth * (many - 1) / (MOST_POINTS - 1)].clone())
+            .collect(),
+    };
+    (scans.len(), points)
 }
 
 /// A part of a run's suspects.

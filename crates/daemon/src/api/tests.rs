@@ -129,8 +129,11 @@ pub fn pages_at(directory: &std::path::Path) -> Pages {
     {
         let mut state = lock(&state);
         state.evidence.history = history;
-        state.summaries = vec![example("r"), example("r")];
-        state.summaries[0].suspects = 1;
+        let mut first = example("r");
+        first.suspects = 1;
+        state.ledger.push_scan(&first);
+        state.ledger.push_scan(&example("r"));
+        state.last = Some(example("r"));
     }
     hub.update_run("r", |view| {
         view.summary = Some(Arc::new(example("r")));
@@ -180,10 +183,33 @@ fn a_run_is_told_with_its_count_in_numbers_and_words() {
 #[test]
 fn a_curve_has_a_point_per_scan() {
     let curve = found("/api/v1/runs/r/curve");
+    assert_eq!(curve["scans"], 2);
     let points = curve["points"].as_array().unwrap();
     let suspects: Vec<&Value> = points.iter().map(|point| &point["suspects"]).collect();
     assert_eq!(suspects, [1, 12]);
     assert_eq!(points[1]["noise_ratio_lower_bound"], 0.0625);
+}
+
+/// Of a run that is scanned each second for a day, the page is no larger than after a quarter of an hour.
+#[test]
+fn a_long_curve_is_thinned_out() {
+    let mut ledger = crate::store::Ledger::default();
+    let mut last = 0;
+    for (scans, most) in [(999, 999), (1000, 1000), (1001, 1000), (86_400, 1000)] {
+        while last < scans {
+            last += 1;
+            let mut summary = example("r");
+            summary.epoch = last;
+            ledger.push_scan(&summary);
+        }
+        let (told, points) = model::curve(ledger.scans());
+        assert_eq!((told as u64, points.len()), (scans, most));
+        let epochs: Vec<u64> = points.iter().map(|point| point.epoch).collect();
+        assert_eq!((epochs[0], epochs[most - 1]), (1, scans));
+        let gaps: Vec<u64> = epochs.windows(2).map(|two| two[1] - two[0]).collect();
+        let (least, largest) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+        assert!(*least >= 1 && largest - least <= 1, "{scans}: {gaps:?}");
+    }
 }
 
 #[test]

@@ -137,10 +137,10 @@ impl Desk {
             return Ok(Some(Seen::of_suspect(suspect, summary, &fingerprint)));
         }
         let state = lock(&state);
-        if state.summaries.is_empty() {
+        let Some(last) = &state.last else {
             return Ok(None);
-        }
-        if state.summaries.last().is_some_and(|s| s.shard.is_some()) {
+        };
+        if last.shard.is_some() {
             return Err("it is no suspect, and a shard by itself does not know what is said of it; put the shards together with `unite` and review it there".to_string());
         }
         let account = judged(&state, &self.labels, self.levels)?;

@@ -64,7 +64,7 @@ fn the_newest_checkpoints_supersede_older_ones() {
     assert_eq!(bench.scanned, [4, 5]);
     let state = bench.intake.runs.open("r");
     let mut ledger = Vec::new();
-    for entry in &lock(&state).ledger {
+    for entry in lock(&state).ledger.entries() {
         ledger.push((entry.sequence, entry.outcome == Outcome::Scanned));
     }
     assert_eq!(

@@ -128,7 +128,7 @@ impl Intake {
             Err(error) => return self.refuse_unhooked(run, &error),
         };
         let known = self.taken.entry(run.to_string()).or_default();
-        if !known.keys.insert(spooled.key().clone()) {
+        if !known.keys.insert(super::mark(spooled.key())) {
             // Scanned by an earlier process, or written again as it was.
             return;
         }

@@ -133,7 +133,8 @@ pub fn run<T: Task>(task: &T, args: &ReportArgs) -> Result<(), DaemonError> {
         run: args.run.clone(),
         written: utc(now()),
         timeline: state
-            .summaries
+            .ledger
+            .scans()
             .iter()
             .map(|s| (s.epoch, s.noise_ratio_lower_bound, s.noise_ratio_estimate))
             .collect(),
@@ -325,7 +326,7 @@ fn settings<T: Task>(
     args: &ReportArgs,
     log_head: &str,
 ) -> Vec<(&'static str, String)> {
-    let summary = state.summaries.last();
+    let summary = state.last.as_ref();
     let last = |pick: fn(&crate::summary::Summary) -> String| summary.map_or(String::new(), pick);
     let mut settings = vec![
         ("mirrorwatch", env!("CARGO_PKG_VERSION").to_string()),
@@ -390,7 +391,7 @@ fn hash_of_previews<T: Task>(task: &T) -> Option<String> {
 
 fn scanned(state: &RunState) -> Vec<(u64, u64, String)> {
     let mut scanned = Vec::new();
-    for entry in &state.ledger {
+    for entry in state.ledger.entries() {
         if entry.outcome == Outcome::Scanned {
             let key = &entry.key;
             scanned.push((key.epoch, key.step, key.sha256.clone()));

@@ -18,9 +18,9 @@ impl<T: Task> Worker<T> {
         let Some(budget) = self.budget else {
             return Plan::Read(labelled);
         };
-        let costs: Vec<Cost> = state.summaries.iter().map(Cost::of).collect();
+        let costs: Vec<Cost> = state.ledger.scans().iter().map(Cost::of).collect();
         let left_out = Outcome::Skipped(BUDGET.to_string());
-        let waited = state.ledger.iter().filter(|e| e.outcome == left_out);
+        let waited = state.ledger.entries().filter(|e| e.outcome == left_out);
         budget.plan(&costs, waited.count(), labelled)
     }
 
@@ -29,7 +29,7 @@ impl<T: Task> Worker<T> {
         let (Plan::Read(samples), Some(_)) = (plan, self.budget) else {
             return None;
         };
-        let last = state.summaries.last()?;
+        let last = state.last.as_ref()?;
         // Whether or not they can be named.
         let wrong = last.noise_ratio_estimate * last.scored_samples as f64;
         let wrong = last.suspects.max(wrong as usize);
@@ -47,7 +47,7 @@ impl<T: Task> Worker<T> {
         let manifest = job.spooled.manifest();
         let last = state
             .ledger
-            .iter()
+            .entries()
             .rev()
             .find(|e| e.outcome == Outcome::Scanned)?;
         // Of those in between, nobody has kept what they had consumed.

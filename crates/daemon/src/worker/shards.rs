@@ -82,7 +82,7 @@ impl<T: Task> Worker<T> {
         };
         // One that was published twice has its key as well, and says nothing of the first.
         let twice = Outcome::Skipped(REPEATED.to_string());
-        let mut ledger = state.ledger.iter().rev();
+        let mut ledger = state.ledger.entries().rev();
         let entry = ledger.find(|entry| this(&entry.key) && entry.outcome != twice)?;
         // With results that could not be written, the evidence is settled all the same.
         Some(match &entry.outcome {

@@ -84,7 +84,7 @@ fn a_run_whose_directory_is_gone_is_forgotten_when_its_last_checkpoint_is_scanne
     assert_eq!(bench.scanned, [1, 2, 3]);
     let state = bench.intake.runs.open("r");
     assert_eq!(
-        crate::runs::lock(&state).ledger.len(),
+        crate::runs::lock(&state).ledger.entries().len(),
         4,
         "1, 2, 2 again, 3"
     );

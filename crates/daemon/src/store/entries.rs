@@ -1,0 +1,189 @@
+//! Checkpoints that are done with, in 80 bytes each and in one piece.
+//!
+//! They stay as long as their run lives. As strings of their own, a few of them would come to lie between the large buffers of
+//! each scan, and the allocator could never use such a place again for a buffer of that size: a heap grew so that hardly held
+//! more than before.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mirrorwatch_checkpoint::Key;
+
+use super::ledger::{Entry, Outcome};
+use crate::digest::{bytes, hex};
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entries {
+    kept: Vec<Kept>,
+    /// Words that come again and again, and their numbers: of runs, training processes, reasons.
+    words: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    epoch: u64,
+    step: u64,
+    sequence: u64,
+    sha256: Sum,
+    run: u32,
+    instance: u32,
+    fate: Fate,
+}
+
+/// A digest as it is written: of 64 digits, or something else.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Sum {
+    Digest([u8; 32]),
+    Word(u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Scanned,
+    Skipped(u32),
+    Failed(u32, u32),
+}
+
+impl Entries {
+    pub(super) fn push(&mut self, entry: &Entry) {
+        let Key {
+            run,
+            epoch,
+            step,
+            sha256,
+        } = &entry.key;
+        let kept = Kept {
+            epoch: *epoch,
+            step: *step,
+            sequence: entry.sequence,
+            sha256: match digest(sha256) {
+                Some(digest) => Sum::Digest(digest),
+                None => Sum::Word(self.number(sha256)),
+            },
+            run: self.number(run),
+            instance: self.number(&entry.instance),
+            fate: match &entry.outcome {
+                Outcome::Scanned => Fate::Scanned,
+                Outcome::Skipped(reason) => Fate::Skipped(self.number(reason)),
+                Outcome::Failed(stage, what) => Fate::Failed(self.number(stage), self.number(what)),
+            },
+        };
+        self.kept.push(kept);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
+        self.kept.iter().map(|kept| self.entry(kept))
+    }
+
+    pub(super) fn knows(&self, key: &Key) -> bool {
+        let sum = match digest(&key.sha256) {
+            Some(digest) => Some(Sum::Digest(digest)),
+            None => self.numbers.get(&*key.sha256).copied().map(Sum::Word),
+        };
+        let (Some(sha256), Some(&run)) = (sum, self.numbers.get(&*key.run)) else {
+            return false;
+        };
+        let wanted = (run, key.epoch, key.step, sha256);
+        let mut keys = self.kept.iter().map(|k| (k.run, k.epoch, k.step, k.sha256));
+        keys.any(|key| key == wanted)
+    }
+
+    fn entry(&self, kept: &Kept) -> Entry {
+        Entry {
+            key: Key {
+                run: self.word(kept.run),
+                epoch: kept.epoch,
+                step: kept.step,
+                sha256: match kept.sha256 {
+                    Sum::Digest(digest) => hex(&digest),
+                    Sum::Word(number) => self.word(number),
+                },
+            },
+            instance: self.word(kept.instance),
+            sequence: kept.sequence,
+            outcome: match kept.fate {
+                Fate::Scanned => Outcome::Scanned,
+                Fate::Skipped(reason) => Outcome::Skipped(self.word(reason)),
+                Fate::Failed(stage, what) => Outcome::Failed(self.word(stage), self.word(what)),
+            },
+        }
+    }
+
+    fn number(&mut self, word: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(word) {
+            return number;
+        }
+        let number = self.words.len() as u32;
+        let word: Arc<str> = word.into();
+        self.words.push(word.clone());
+        self.numbers.insert(word, number);
+        number
+    }
+
+    fn word(&self, number: u32) -> String {
+        self.words[number as usize].to_string()
+    }
+}
+
+/// Of a text that is exactly how a digest is written, so that it is written so again.
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let digest = bytes(text)?;
+    (hex(&digest) == text).then_some(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sha256() -> impl Strategy<Value = String> {
+        prop_oneof!["[0-9a-f]{64}", "[0-9a-fA-F]{64}", "[0-9a-f]{0,3}", ".{0,4}"]
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let outcome = prop_oneof![
+            Just(Outcome::Scanned),
+            ".{0,2}".prop_map(Outcome::Skipped),
+            (".{0,2}", ".{0,9}").prop_map(|(stage, what)| Outcome::Failed(stage, what)),
+        ];
+        let key = ("[ab]{1,2}", 0u64..3, any::<u64>(), sha256());
+        (key, "[0-9a-f]{0,2}", any::<u64>(), outcome).prop_map(
+            |((run, epoch, step, sha256), instance, sequence, outcome)| Entry {
+                key: Key {
+                    run,
+                    epoch,
+                    step,
+                    sha256,
+                },
+                instance,
+                sequence,
+                outcome,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_in_comes_out(all in prop::collection::vec(entry(), 0..20), other in entry()) {
+            let mut entries = Entries::default();
+            for entry in &all {
+                prop_assert!(!entries.knows(&other.key) || all.iter().any(|e| e.key == other.key));
+                entries.push(entry);
+                prop_assert!(entries.knows(&entry.key));
+            }
+            prop_assert_eq!(entries.iter().collect::<Vec<_>>(), all.clone());
+            prop_assert_eq!(entries.iter().next_back(), all.last().cloned());
+            prop_assert_eq!(entries.len(), all.len());
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_eighty_bytes() {
+        assert_eq!(size_of::<Kept>(), 80);
+    }
+}
