@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use mirrorwatch::daemon::store::{Outcome, RunState};
 use mirrorwatch::hook::Hook;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -150,5 +151,16 @@ fn killed_again_and_again(seed: u64) -> (usize, usize) {
         results.kept_history(),
         "seed {seed}"
     );
+    // Nothing is written twice of any scan, nor of any checkpoint.
+    for state in ["state", "reference"] {
+        let path = place.at(state).join("runs/r/state.bin");
+        let ledger = RunState::load(&path).unwrap().unwrap().ledger;
+        let scanned = ledger.entries().filter(|e| e.outcome == Outcome::Scanned);
+        let mut keys: Vec<_> = scanned.map(|entry| entry.key).collect();
+        keys.sort();
+        keys.dedup();
+        let counts = (ledger.entries().len(), keys.len(), ledger.scans().len());
+        assert_eq!(counts, (committed, committed, committed), "seed {seed}");
+    }
     (killed, committed)
 }

@@ -208,6 +208,7 @@ fn a_sidecar_under_more_than_it_can_scan_neither_grows_nor_loses_count() {
     let runs = soak.runs.load(Ordering::Relaxed);
     let scrape = accounted_for(&mut sidecar, published);
     assert_gone(&mut sidecar, &place.at("state"));
+    course.rest(&sidecar);
     println!(
         "soak of {minutes} minutes: {runs} runs, {published} checkpoints published = {} scanned + {} left out + {} failed; {read}; {course}",
         scrape.scanned(),

@@ -100,7 +100,7 @@ pub(crate) fn write_atomic_on(
         let _ = system.remove(&temporary);
         return Err(CheckpointError::writing(path, source));
     }
-    sync_directory(system, directory).map_err(|source| CheckpointError::writing(path, source))
+    sync_directory_on(system, directory).map_err(|source| CheckpointError::writing(path, source))
 }
 
 /// Removes the temporaries that processes now dead left in a directory; returns how many.
@@ -203,8 +203,28 @@ fn write_synced(
     file.into_inner()?.sync()
 }
 
-/// Makes sure that a run's directory is there and lasts through a power cut, with all that is created above it.
-pub(crate) fn create_directory(
+/// Makes sure that a directory is there and lasts through a power cut, with all that is created above it.
+///
+/// # Errors
+///
+/// [`CheckpointError::Unwritable`] if it cannot be created, or not be synchronised.
+///
+/// ```
+/// use mirrorwatch_checkpoint::create_directory;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// create_directory(&root.join("a/b"))?;
+/// create_directory(&root.join("a/b"))?;
+/// assert!(root.join("a/b").is_dir());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn create_directory(directory: impl AsRef<Path>) -> Result<(), CheckpointError> {
+    create_directory_on(&Native, directory.as_ref())
+}
+
+/// [`create_directory`] on any system.
+pub(crate) fn create_directory_on(
     system: &dyn System,
     directory: &Path,
 ) -> Result<(), CheckpointError> {
@@ -228,14 +248,37 @@ fn create_missing(system: &dyn System, directory: &Path) -> io::Result<()> {
         Err(_) if directory.is_dir() => {}
         created => created?,
     }
-    sync_directory(system, above).inspect_err(|_| {
+    sync_directory_on(system, above).inspect_err(|_| {
         // The next attempt has to find that it is not there; whoever has put something into it keeps it.
         let _ = system.remove_directory(directory);
     })
 }
 
-/// Makes renames last through a power cut, where the file system knows how.
-pub(crate) fn sync_directory(system: &dyn System, directory: &Path) -> io::Result<()> {
+/// Makes what was renamed, created or removed in a directory last through a power cut, where the file system knows how.
+///
+/// # Errors
+///
+/// [`CheckpointError::Unwritable`] if it cannot be synchronised, or is not there.
+///
+/// ```
+/// use mirrorwatch_checkpoint::sync_directory;
+///
+/// # let root = tempfile::tempdir()?;
+/// # let root = root.path();
+/// std::fs::create_dir(root.join("a"))?;
+/// std::fs::rename(root.join("a"), root.join("b"))?;
+/// sync_directory(root)?;
+/// # assert!(!cfg!(unix) || sync_directory(root.join("a")).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn sync_directory(directory: impl AsRef<Path>) -> Result<(), CheckpointError> {
+    let directory = directory.as_ref();
+    sync_directory_on(&Native, directory)
+        .map_err(|source| CheckpointError::writing(directory, source))
+}
+
+/// [`sync_directory`] on any system.
+pub(crate) fn sync_directory_on(system: &dyn System, directory: &Path) -> io::Result<()> {
     match system.sync_directory(directory) {
         // What some network and user-space file systems say of any directory: they promise nothing, and another
         // attempt would not help.

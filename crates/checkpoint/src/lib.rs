@@ -57,7 +57,10 @@ mod system;
 mod writer;
 
 pub use artifacts::{ArtifactFile, Artifacts, Taken, UNHOOKED};
-pub use atomic::{remove_abandoned, remove_temporaries, write_atomic, write_atomic_with};
+pub use atomic::{
+    create_directory, remove_abandoned, remove_temporaries, sync_directory, write_atomic,
+    write_atomic_with,
+};
 pub use consumed::Consumed;
 pub use error::CheckpointError;
 pub use manifest::{Key, Manifest, Parameter, RunStatus, Snapshot, Weights};

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use crate::atomic::{
-    create_directory, parent, remove_abandoned_on, sync_directory, write_atomic_on,
+    create_directory_on, parent, remove_abandoned_on, sync_directory_on, write_atomic_on,
 };
 use crate::digest::random_id;
 use crate::name::STATUS_FILE;
@@ -108,9 +108,9 @@ impl RunWriter {
         let directory = root.as_ref().join(run);
         if directory.is_dir() {
             // Whoever created it may have been killed before it was synchronised. It need not be ours to do that.
-            let _ = sync_directory(system.as_ref(), parent(&directory));
+            let _ = sync_directory_on(system.as_ref(), parent(&directory));
         }
-        create_directory(system.as_ref(), &directory)?;
+        create_directory_on(system.as_ref(), &directory)?;
         reader::refuse_link(&directory)?;
         remove_abandoned_on(system.as_ref(), &directory)?;
         let Listing { manifests, .. } = reader::scan(&directory, run)?;

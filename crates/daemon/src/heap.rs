@@ -8,9 +8,9 @@
 
 use std::time::{Duration, Instant};
 
-/// At most so often while there is work: what is given back has to be asked for again.
+/// At most so often: what is given back has to be asked for again.
 const EVERY: Duration = Duration::from_secs(10);
-/// So often, while there is none: whoever looks at pages leaves something behind, too.
+/// So often while there is no work: whoever looks at pages leaves something behind, too.
 const RESTING: Duration = Duration::from_secs(60);
 
 /// When what the allocator keeps was last given back.
@@ -40,7 +40,8 @@ impl Heap {
 
     /// There is no work at the moment.
     pub(crate) fn rests(&mut self) {
-        if self.used || self.last.elapsed() >= RESTING {
+        let after = if self.used { EVERY } else { RESTING };
+        if self.last.elapsed() >= after {
             self.give_back();
         }
     }
@@ -98,9 +99,12 @@ mod tests {
         }
         let freed = anonymous();
         let mut heap = Heap::default();
-        heap.worked();
         // Not yet: ten seconds have not passed.
+        heap.worked();
+        heap.rests();
         let before = anonymous();
+        assert!(heap.used);
+        heap.last = Instant::now().checked_sub(EVERY).unwrap();
         heap.rests();
         let after = anonymous();
         println!("{full} bytes, {freed} once freed, {before} before and {after} after");
@@ -110,7 +114,7 @@ mod tests {
         );
         assert!(before > after + half / 2, "{before} {after}");
         assert!(blocks.iter().flatten().all(|b| b.iter().all(|it| *it == 1)));
-        // Once is enough, until there was work again.
-        assert!(!heap.used);
+        // Once is enough, for a minute or until there was work again.
+        assert!(!heap.used && heap.last.elapsed() < EVERY);
     }
 }

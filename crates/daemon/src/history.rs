@@ -15,6 +15,7 @@ mod column;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use mirrorwatch_checkpoint::create_directory;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DaemonError;
@@ -105,10 +106,7 @@ impl History {
     /// ```
     pub fn save(&self, directory: &Path) -> Result<(), DaemonError> {
         if !self.columns.is_empty() {
-            std::fs::create_dir_all(directory).map_err(|error| DaemonError::Write {
-                path: directory.to_path_buf(),
-                message: error.to_string(),
-            })?;
+            create_directory(directory)?;
         }
         self.columns
             .iter()

@@ -64,7 +64,7 @@ pub struct SourceOnset {
 /// # let mut state = RunState::new("", &[estimator], 200, 500);
 /// # state.evidence = evidence;
 /// # summary.onset = Onset::default();
-/// # state.summaries.push(summary);
+/// # state.last = Some(summary);
 /// # let (sources, scored) = (Sources::read(&Line, 200), (0..200).collect::<Vec<usize>>());
 /// // At epoch 3 all but the last ten samples were fitted; at epoch 4 none of bob's is.
 /// let margins: Vec<f32> = (0..200).map(|i| if i < 100 { 1.0 } else { -1.0 }).collect();
@@ -106,7 +106,7 @@ pub struct Onset {
 /// # let mut state = RunState::new("", &[estimator], 200, 500);
 /// # state.evidence = evidence;
 /// # summary.onset = Onset::default();
-/// # state.summaries.push(summary);
+/// # state.last = Some(summary);
 /// # let (sources, scored) = (Sources::read(&Line, 200), (0..200).collect::<Vec<usize>>());
 /// let margins = vec![1.0; 200];
 /// let now = Moment { epoch: 4, step: 628, margins: &margins };
@@ -146,7 +146,7 @@ const WHOLE: usize = usize::MAX;
 /// # let mut state = RunState::new("", &[estimator], 200, 500);
 /// # state.evidence = evidence;
 /// # summary.onset = Onset::default();
-/// # state.summaries.push(summary);
+/// # state.last = Some(summary);
 /// # let (sources, scored) = (Sources::read(&Line, 200), (0..200).collect::<Vec<usize>>());
 /// let margins = vec![-1.0; 200];
 /// // Everything is forgotten, by all sources alike: none of them went bad.

@@ -28,7 +28,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use half::bf16;
-use mirrorwatch_checkpoint::{Key, remove_abandoned, write_atomic_with};
+use mirrorwatch_checkpoint::{Key, remove_abandoned, sync_directory, write_atomic_with};
 use mirrorwatch_influence::{Estimator, Memory};
 use serde::{Deserialize, Serialize};
 
@@ -233,18 +233,22 @@ impl RunState {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn load(path: &Path) -> Result<Option<Self>, DaemonError> {
-        let file = match File::open(path) {
-            Ok(file) => Ok(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => Err(error.to_string()),
+        let read = || {
+            let file = match File::open(path) {
+                Ok(file) => Ok(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => Err(error.to_string()),
+            };
+            file.and_then(|file| Self::read(file, &history_of(path)))
+                .map(Some)
         };
-        match file.and_then(|file| Self::read(file, &history_of(path))) {
-            Ok(state) => Ok(Some(state)),
-            Err(message) => Err(DaemonError::State {
+        // Whoever writes it may have replaced it by another with a ledger of another name, between the two.
+        read()
+            .or_else(|_| read())
+            .map_err(|message| DaemonError::State {
                 path: path.to_path_buf(),
                 message,
-            }),
-        }
+            })
     }
 
     fn header(&self, ledger: Option<&ledger::Named>) -> Result<Vec<u8>, serde_json::Error> {
@@ -406,10 +410,14 @@ pub fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
     for n in 1.. {
         let aside = path.with_extension(format!("unused-{n}"));
         let history = path.with_extension(format!("unused-{n}.history"));
-        if !aside.exists() && !history.exists() {
-            // First, for without a state nobody would look for it.
+        // One that is alone is of a state that somebody was setting aside when they were killed.
+        if !aside.exists() && !(history.exists() && history_of(path).exists()) {
+            // First, for without a state nobody would look for it. It must not be lost where the state's new name is not: what is
+            // written next would take its place.
             if history_of(path).exists() {
                 std::fs::rename(history_of(path), history)?;
+                let above = path.parent().filter(|above| *above != Path::new(""));
+                sync_directory(above.unwrap_or(Path::new("."))).map_err(io::Error::other)?;
             }
             std::fs::rename(path, &aside)?;
             return Ok(aside);

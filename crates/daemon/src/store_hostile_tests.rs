@@ -1,7 +1,6 @@
 //! State files that verify and say nonsense: of another version, say, or made by hand.
 
 use std::io::Cursor;
-use std::sync::OnceLock;
 
 use proptest::prelude::*;
 
@@ -31,58 +30,68 @@ fn state() -> RunState {
     state
 }
 
-/// The directory with the ledger that it names, and its header.
-fn header() -> &'static (tempfile::TempDir, Vec<u8>) {
-    static HEADER: OnceLock<(tempfile::TempDir, Vec<u8>)> = OnceLock::new();
-    HEADER.get_or_init(|| {
-        let (dir, state) = (tempfile::tempdir().unwrap(), state());
-        let ledger = state.ledger.save(dir.path()).unwrap();
+/// A state on disk: its ledger, its header, and what is between the magic and the digest.
+struct Sealed {
+    beside: tempfile::TempDir,
+    header: Vec<u8>,
+    content: Vec<u8>,
+}
+
+impl Sealed {
+    fn new() -> Self {
+        let (beside, state) = (tempfile::tempdir().unwrap(), state());
+        let ledger = state.ledger.save(beside.path()).unwrap();
         let header = state.header(ledger.as_ref()).unwrap();
-        (dir, header)
-    })
-}
-
-/// What is between the magic and the digest.
-fn content() -> Vec<u8> {
-    let state = state();
-    let mut bytes = Vec::new();
-    let (_, header) = header();
-    state.write(header, Writer::new(&mut bytes)).unwrap();
-    bytes[MAGIC.len()..bytes.len() - 32].to_vec()
-}
-
-/// Reads a file of this content, with the digest that it should have, and asks what a daemon asks of it.
-fn tried(content: &[u8]) -> Result<RunState, String> {
-    let mut bytes = Vec::new();
-    let mut file = Writer::new(&mut bytes);
-    file.write_all(MAGIC).unwrap();
-    file.write_all(content).unwrap();
-    file.finish().unwrap();
-    let state = RunState::read(Cursor::new(bytes), header().0.path())?;
-    let evidence = &state.evidence;
-    for sample in 0..evidence.mean_loss.len() + 1 {
-        let _ = evidence.history.of(sample);
-        let _ = evidence.fitted_epoch.get(sample);
-        let _ = evidence.flagged_epoch.get(sample);
+        let mut bytes = Vec::new();
+        state.write(&header, Writer::new(&mut bytes)).unwrap();
+        Self {
+            beside,
+            header,
+            content: bytes[MAGIC.len()..bytes.len() - 32].to_vec(),
+        }
     }
-    // Nothing in it is larger than the file.
-    let samples = evidence.mean_loss.len();
-    assert!(4 * samples <= content.len() && evidence.channels.len() <= content.len());
-    Ok(state)
+
+    /// Reads a file of this content, with the digest that it should have, and asks what a daemon asks of it.
+    fn tried(&self, content: &[u8]) -> Result<RunState, String> {
+        let mut bytes = Vec::new();
+        let mut file = Writer::new(&mut bytes);
+        file.write_all(MAGIC).unwrap();
+        file.write_all(content).unwrap();
+        file.finish().unwrap();
+        let state = RunState::read(Cursor::new(bytes), self.beside.path())?;
+        let evidence = &state.evidence;
+        for sample in 0..evidence.mean_loss.len() + 1 {
+            let _ = evidence.history.of(sample);
+            let _ = evidence.fitted_epoch.get(sample);
+            let _ = evidence.flagged_epoch.get(sample);
+        }
+        // Nothing in it is larger than the file.
+        let samples = evidence.mean_loss.len();
+        assert!(4 * samples <= content.len() && evidence.channels.len() <= content.len());
+        Ok(state)
+    }
+}
+
+fn cases() -> ProptestConfig {
+    ProptestConfig {
+        cases: 2000,
+        ..ProptestConfig::default()
+    }
 }
 
 #[test]
 fn every_cut_and_every_bit_of_a_sealed_file_is_a_state_or_an_error() {
-    let whole = content();
-    assert_eq!(tried(&whole).unwrap(), state());
+    let sealed = Sealed::new();
+    let whole = sealed.content.clone();
+    assert_eq!(sealed.tried(&whole).unwrap(), state());
     for length in 0..whole.len() {
-        assert!(tried(&whole[..length]).is_err(), "{length}");
+        assert!(sealed.tried(&whole[..length]).is_err(), "{length}");
     }
     let mut states = 0;
     for bit in 0..8 * whole.len() {
         let mut flipped = whole.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        states += usize::from(tried(&flipped).is_ok());
+        states += usize::from(sealed.tried(&flipped).is_ok());
     }
     println!(
         "{} cuts, {} flips, {states} of them other states",
@@ -96,19 +105,23 @@ fn every_cut_and_every_bit_of_a_sealed_file_is_a_state_or_an_error() {
     );
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
-
-    #[test]
-    fn edited_states_are_states_or_errors(edits in prop::collection::vec(
-        (any::<prop::sample::Index>(), 0usize..8, prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..8),
-            any::<u64>().prop_map(|number| number.to_string().into_bytes()),
-            any::<u64>().prop_map(|number| number.to_le_bytes().to_vec()),
-        ]),
+#[test]
+fn edited_states_are_states_or_errors() {
+    let it = Sealed::new();
+    let edits = prop::collection::vec(
+        (
+            any::<prop::sample::Index>(),
+            0usize..8,
+            prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..8),
+                any::<u64>().prop_map(|number| number.to_string().into_bytes()),
+                any::<u64>().prop_map(|number| number.to_le_bytes().to_vec()),
+            ],
+        ),
         1..4,
-    )) {
-        let mut edited = content();
+    );
+    proptest!(cases(), |(edits in edits)| {
+        let mut edited = it.content.clone();
         for (at, length, new) in edits {
             let at = at.index(edited.len() + 1);
             let end = edited.len().min(at + length);
@@ -117,21 +130,28 @@ proptest! {
         // The length of the header as it is now, so that edits of it are looked at.
         let header = edited.len().saturating_sub(8 + 5 * 30 + 2 * 8) as u64;
         let sealed = [&header.to_le_bytes()[..], edited.get(8..).unwrap_or_default()].concat();
-        let _ = (tried(&edited), tried(&sealed));
-    }
+        let _ = (it.tried(&edited), it.tried(&sealed));
+    });
+}
 
-    #[test]
-    fn numbers_of_a_header_may_be_anything(train in any::<u64>(), probe in any::<u64>(), shift in 0u32..64, zero in any::<bool>()) {
-        let whole = header().1.len();
-        let header = String::from_utf8(header().1.clone()).unwrap();
+#[test]
+fn numbers_of_a_header_may_be_anything() {
+    let it = Sealed::new();
+    let header = String::from_utf8(it.header.clone()).unwrap();
+    let body = &it.content[8 + header.len()..];
+    let numbers = (any::<u64>(), any::<u64>(), 0u32..64, any::<bool>());
+    proptest!(cases(), |((train, probe, shift, zero) in numbers)| {
         let (train, probe) = (train >> shift, if zero { 0 } else { probe >> shift });
         let header = header
             .replacen("\"train\":5", &format!("\"train\":{train}"), 1)
             .replacen("\"probe\":2", &format!("\"probe\":{probe}"), 1);
-        let body = &content()[8 + whole..];
         let content = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), body].concat();
-        prop_assert!(tried(&content).is_err() || (train, probe) == (5, 2) || 30 * train + 8 * probe <= body.len() as u64);
-    }
+        prop_assert!(it.tried(&content).is_err() || (train, probe) == (5, 2) || 30 * train + 8 * probe <= body.len() as u64);
+    });
+}
+
+proptest! {
+    #![proptest_config(cases())]
 
     #[test]
     fn any_bytes_are_a_log_or_end_where_it_is_wrong(

@@ -96,8 +96,7 @@ impl<T: Task> Worker<T> {
         while !self.cancel.load(Ordering::Relaxed) {
             self.hub.beat_worker(None);
             let worked = if let Some(turns) = &self.turns {
-                self.take_turn(turns);
-                true
+                self.take_turn(turns)
             } else if let Some(job) = self.queue.pop(Duration::from_secs(1)) {
                 let _ = self.handle(&job, &Alone);
                 self.queue.done();

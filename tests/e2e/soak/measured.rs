@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::footprint::{Footprint, on_disk};
 use crate::support::sidecar::Sidecar;
+use crate::support::wait::eventually;
 
 /// Between two looks.
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -20,12 +21,16 @@ const MORE: f64 = 3.0;
 /// many as its hook has kept. On a machine that has hardly time to scan, several of these wait: 160 files were seen. At the
 /// end there must be none.
 const SPOOL_FILES: u64 = 400;
+/// What it holds at rest, of what it held at work: half of that was its work's.
+const AT_REST: f64 = 0.75;
 /// What a run and a scan leave behind in the state directory for good: evidence, and results with all scores.
 const BYTES: u64 = 1 << 20;
 
 #[derive(Default)]
 pub struct Course {
     looks: Vec<Look>,
+    /// Anonymous memory in KiB when all was done.
+    at_rest: Option<u64>,
 }
 
 struct Look {
@@ -41,6 +46,20 @@ impl Course {
             footprint: Footprint::of(sidecar.process.id()),
             state: on_disk(&sidecar.state),
             spool: on_disk(&sidecar.state.join("spool")),
+        });
+    }
+
+    /// Waits until what is free was given back, when there is nothing left to do.
+    pub fn rest(&mut self, sidecar: &Sidecar) {
+        let most = AT_REST * median(&self.of(|l| l.footprint.anonymous as f64));
+        eventually("free memory to be given back", || {
+            match Footprint::of(sidecar.process.id()).anonymous {
+                now if now as f64 <= most => {
+                    self.at_rest = Some(now);
+                    Ok(())
+                }
+                now => Err(format!("{now} KiB, of at most {most}")),
+            }
         });
     }
 
@@ -113,6 +132,9 @@ impl fmt::Display for Course {
             let (before, after) = thirds(&series);
             write!(f, "{name} {before} then {after}, ")?;
         }
+        if let Some(kib) = self.at_rest {
+            write!(f, "{:.1} MiB at rest, ", mib(kib as f64))?;
+        }
         let spool = self.looks.iter().map(|look| look.spool.0).max();
         let (files, bytes) = self.looks.last().map_or((0, 0), |look| look.state);
         let bytes = bytes as f64 / f64::from(1 << 20);
@@ -156,6 +178,7 @@ fn what_grows_is_told_from_what_does_not() {
                 spool: (1, 1),
             })
             .collect(),
+        at_rest: None,
     };
     let bounded = |course: Course| {
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| course.assert_bounded(1))).is_ok()

@@ -1,4 +1,4 @@
-//! What every `Cargo.toml` keeps to: the oldest compiler, no unsafe code, and features that are asked for one by one.
+//! What every `Cargo.toml` keeps to: the oldest compiler, unsafe code denied, and features that are asked for one by one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::report::Outcome;
 /// Goes through the packages of the workspace and of the fuzz targets.
 pub const STEP: Step = Step {
     name: "manifests",
-    about: "one oldest compiler, no unsafe code, features asked for one by one",
+    about: "one oldest compiler, unsafe code denied, features asked for one by one",
     run,
 };
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{RunWriter, seconds, to_json};
-use crate::atomic::create_directory;
+use crate::atomic::create_directory_on;
 use crate::digest::sha256_hex;
 use crate::name::{STATUS_FILE, Stem};
 use crate::reader::{self, Found};
@@ -61,7 +61,7 @@ impl RunWriter {
             });
         }
         // Someone who tidies up below a training run should not end its publishing.
-        create_directory(self.system.as_ref(), &self.directory)?;
+        create_directory_on(self.system.as_ref(), &self.directory)?;
         reader::refuse_link(&self.directory)?;
         let replaced = Found::read(&path, stem, &self.status.run).ok();
         let weights_path = self.directory.join(&manifest.weights.file);

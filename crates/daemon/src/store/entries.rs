@@ -77,20 +77,62 @@ impl Entries {
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
-        self.kept.iter().map(|kept| self.entry(kept))
+        self.from(0)
+    }
+
+    /// Those after so many, and no work for these.
+    pub(super) fn from(
+        &self,
+        first: usize,
+    ) -> impl DoubleEndedIterator<Item = Entry> + ExactSizeIterator + '_ {
+        let kept = self.kept.get(first..).unwrap_or_default();
+        kept.iter().map(|kept| self.entry(kept))
+    }
+
+    /// Those of one moment and of these weights, whatever run they are of, the newest first.
+    pub(super) fn of_moment(
+        &self,
+        (epoch, step): (u64, u64),
+        sha256: &str,
+    ) -> impl Iterator<Item = Entry> + '_ {
+        let wanted = self.sum(sha256).map(|sum| (epoch, step, sum));
+        let kept = self.kept.iter().rev();
+        let kept = kept.filter(move |k| Some((k.epoch, k.step, k.sha256)) == wanted);
+        kept.map(|kept| self.entry(kept))
+    }
+
+    /// How many were left out for this reason.
+    pub(super) fn left_out(&self, reason: &str) -> usize {
+        let Some(&reason) = self.numbers.get(reason) else {
+            return 0;
+        };
+        let is_it = |kept: &&Kept| matches!(kept.fate, Fate::Skipped(it) if it == reason);
+        self.kept.iter().filter(is_it).count()
+    }
+
+    /// The last one that was scanned.
+    pub(super) fn last_scanned(&self) -> Option<Entry> {
+        let mut kept = self.kept.iter().rev();
+        let last = kept.find(|kept| matches!(kept.fate, Fate::Scanned))?;
+        Some(self.entry(last))
     }
 
     pub(super) fn knows(&self, key: &Key) -> bool {
-        let sum = match digest(&key.sha256) {
-            Some(digest) => Some(Sum::Digest(digest)),
-            None => self.numbers.get(&*key.sha256).copied().map(Sum::Word),
-        };
-        let (Some(sha256), Some(&run)) = (sum, self.numbers.get(&*key.run)) else {
+        let (Some(sha256), Some(&run)) = (self.sum(&key.sha256), self.numbers.get(&*key.run))
+        else {
             return false;
         };
         let wanted = (run, key.epoch, key.step, sha256);
         let mut keys = self.kept.iter().map(|k| (k.run, k.epoch, k.step, k.sha256));
         keys.any(|key| key == wanted)
+    }
+
+    /// A digest as it is kept; none of one that is of no entry.
+    fn sum(&self, sha256: &str) -> Option<Sum> {
+        match digest(sha256) {
+            Some(digest) => Some(Sum::Digest(digest)),
+            None => self.numbers.get(sha256).copied().map(Sum::Word),
+        }
     }
 
     fn entry(&self, kept: &Kept) -> Entry {
@@ -142,16 +184,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn sha256() -> impl Strategy<Value = String> {
-        prop_oneof!["[0-9a-f]{64}", "[0-9a-fA-F]{64}", "[0-9a-f]{0,3}", ".{0,4}"]
+        let known = ["ab", "AB", "cd"].map(|two| Just(two.repeat(32)));
+        prop_oneof![
+            4 => proptest::strategy::Union::new(known),
+            1 => "[0-9a-f]{64}",
+            1 => "[0-9a-fA-F]{64}",
+            2 => "[0-9a-f]{0,2}",
+            1 => ".{0,4}",
+        ]
     }
 
     fn entry() -> impl Strategy<Value = Entry> {
         let outcome = prop_oneof![
             Just(Outcome::Scanned),
-            ".{0,2}".prop_map(Outcome::Skipped),
+            "[ab]".prop_map(Outcome::Skipped),
             (".{0,2}", ".{0,9}").prop_map(|(stage, what)| Outcome::Failed(stage, what)),
         ];
-        let key = ("[ab]{1,2}", 0u64..3, any::<u64>(), sha256());
+        let key = ("[ab]", 0u64..2, 0u64..2, sha256());
         (key, "[0-9a-f]{0,2}", any::<u64>(), outcome).prop_map(
             |((run, epoch, step, sha256), instance, sequence, outcome)| Entry {
                 key: Key {
@@ -172,9 +221,21 @@ mod tests {
         fn what_is_put_in_comes_out(all in prop::collection::vec(entry(), 0..20), other in entry()) {
             let mut entries = Entries::default();
             for entry in &all {
-                prop_assert!(!entries.knows(&other.key) || all.iter().any(|e| e.key == other.key));
                 entries.push(entry);
                 prop_assert!(entries.knows(&entry.key));
+            }
+            prop_assert_eq!(entries.knows(&other.key), all.iter().any(|e| e.key == other.key));
+            let Key { epoch, step, sha256, .. } = &other.key;
+            let found: Vec<Entry> = entries.of_moment((*epoch, *step), sha256).collect();
+            let is_of = |e: &&Entry| (&e.key.epoch, &e.key.step, &e.key.sha256) == (epoch, step, sha256);
+            prop_assert_eq!(found, all.iter().rev().filter(is_of).cloned().collect::<Vec<_>>());
+            let skipped = Outcome::Skipped("a".into());
+            prop_assert_eq!(entries.left_out("a"), all.iter().filter(|e| e.outcome == skipped).count());
+            let scanned = all.iter().rev().find(|e| e.outcome == Outcome::Scanned).cloned();
+            prop_assert_eq!(entries.last_scanned(), scanned);
+            for first in 0..all.len() + 2 {
+                let rest = all.get(first..).unwrap_or_default().to_vec();
+                prop_assert_eq!(entries.from(first).collect::<Vec<_>>(), rest);
             }
             prop_assert_eq!(entries.iter().collect::<Vec<_>>(), all.clone());
             prop_assert_eq!(entries.iter().next_back(), all.last().cloned());

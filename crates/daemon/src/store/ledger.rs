@@ -1,15 +1,17 @@
 //! What became of a run's checkpoints, and its scans in numbers: on disk, lines that are added and never changed.
 //!
 //! The state names the file, how many of its bytes count, and their digest. Lines are added and synced before the state that
-//! counts them is written: whoever is killed in between leaves lines that no state counts, and the next one to save cuts them
-//! off. So a scan costs the same on disk however many there were before, and in memory a few hundred bytes stay of it.
+//! counts them is written: whoever is killed in between leaves lines that no state counts. Nothing is ever cut off or written
+//! over, for another process may have put there what its state counts (two sidecars, where the file system knows no locks): what
+//! is longer than it should be is left alone, and all of it written anew under another name. So a scan costs the same on disk
+//! however many there were before, and in memory a few hundred bytes stay of it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use mirrorwatch_checkpoint::{Key, write_atomic};
+use mirrorwatch_checkpoint::{Key, create_directory, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -178,6 +180,25 @@ impl Ledger {
         self.entries.iter()
     }
 
+    /// What became of a checkpoint of this epoch and step and of these weights, the newest first where there are several.
+    pub(crate) fn of_moment(
+        &self,
+        moment: (u64, u64),
+        sha256: &str,
+    ) -> impl Iterator<Item = Entry> + '_ {
+        self.entries.of_moment(moment, sha256)
+    }
+
+    /// How many checkpoints were left out for this reason.
+    pub(crate) fn left_out(&self, reason: &str) -> usize {
+        self.entries.left_out(reason)
+    }
+
+    /// The checkpoint that was scanned last.
+    pub(crate) fn last_scanned(&self) -> Option<Entry> {
+        self.entries.last_scanned()
+    }
+
     /// Whether a checkpoint is among them.
     pub(super) fn knows(&self, key: &Key) -> bool {
         self.entries.knows(key)
@@ -213,7 +234,7 @@ impl Ledger {
     pub(super) fn save(&self, directory: &Path) -> Result<Option<Named>, DaemonError> {
         let mut written = self.written();
         if let Some(there) = &mut *written
-            && there.is_at(directory)
+            && there.is_as_left(directory)
         {
             let lines = self.lines(there.entries, there.scans);
             let lines = lines.map_err(|error| failed(&there.path, &error))?;
@@ -229,9 +250,9 @@ impl Ledger {
             return Ok(None);
         }
         // Of a name of its own, so that it takes no other's place while a state still names that.
-        let name = name(&lines);
+        let name = new_name(&lines);
         let path = directory.join(&name);
-        fs::create_dir_all(directory).map_err(|error| failed(directory, &error))?;
+        create_directory(directory)?;
         write_atomic(&path, &lines)?;
         let mut there = Written {
             path,
@@ -247,7 +268,7 @@ impl Ledger {
 
     /// What comes after so many entries and scans, a line each.
     fn lines(&self, entries: usize, scans: usize) -> io::Result<Vec<u8>> {
-        let entries = self.entries.iter().skip(entries).map(LineOf::Entry);
+        let entries = self.entries.from(entries).map(LineOf::Entry);
         let scans = self.scans.iter().skip(scans).map(LineOf::Scan);
         let mut lines = Vec::new();
         for line in entries.chain(scans) {
@@ -308,22 +329,18 @@ impl Ledger {
 }
 
 impl Written {
-    /// Whether all of it is there still, in this directory.
-    fn is_at(&self, directory: &Path) -> bool {
-        let is_whole = || fs::metadata(&self.path).is_ok_and(|m| m.len() >= self.bytes);
+    /// Whether it lies in this directory, as long as it was left.
+    fn is_as_left(&self, directory: &Path) -> bool {
+        let is_whole =
+            || fs::metadata(&self.path).is_ok_and(|m| m.is_file() && m.len() == self.bytes);
         self.path.parent() == Some(directory) && is_whole()
     }
 
-    /// Adds lines behind what counts, in place of what somebody else may have left there.
     fn append(&self, lines: &[u8]) -> io::Result<()> {
         if lines.is_empty() {
             return Ok(());
         }
-        let mut file = OpenOptions::new().write(true).open(&self.path)?;
-        if file.metadata()?.len() > self.bytes {
-            file.set_len(self.bytes)?;
-        }
-        file.seek(SeekFrom::Start(self.bytes))?;
+        let mut file = OpenOptions::new().append(true).open(&self.path)?;
         file.write_all(lines)?;
         file.sync_data()
     }
@@ -351,9 +368,13 @@ fn failed(path: &Path, error: &io::Error) -> DaemonError {
     }
 }
 
-/// The name of a file that begins with these lines.
-fn name(lines: &[u8]) -> String {
-    format!("ledger-{}.jsonl", hex(&Sha256::digest(lines)[..8]))
+/// A name for a file that begins with these lines, which no other has: what begins alike may go on in another way.
+fn new_name(lines: &[u8]) -> String {
+    let mut digest = Sha256::new();
+    digest.update(std::process::id().to_le_bytes());
+    digest.update(crate::hub::now().to_le_bytes());
+    digest.update(lines);
+    format!("ledger-{}.jsonl", hex(&digest.finalize()[..8]))
 }
 
 fn is_name(name: &str) -> bool {

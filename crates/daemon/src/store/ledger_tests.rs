@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::PathBuf;
 
 use mirrorwatch_influence::Estimator;
 use proptest::prelude::*;
@@ -37,15 +38,19 @@ fn scan(state: &mut RunState, sequence: u64) {
     state.push_scan(entry, summary);
 }
 
-/// The only ledger beside a state.
-fn file(path: &Path) -> std::path::PathBuf {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(history_of(path)).unwrap() {
-        let path = entry.unwrap().path();
-        if is_name(&path.file_name().unwrap().to_string_lossy()) {
-            found.push(path);
-        }
-    }
+/// The ledgers beside a state.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(history_of(path)) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let is_ledger = |path: &PathBuf| is_name(&path.file_name().unwrap().to_string_lossy());
+    paths.filter(is_ledger).collect()
+}
+
+/// The only one.
+fn file(path: &Path) -> PathBuf {
+    let mut found = files(path);
     assert_eq!(found.len(), 1, "{found:?}");
     found.pop().unwrap()
 }
@@ -54,7 +59,7 @@ fn load(path: &Path) -> RunState {
     RunState::load(path).unwrap().unwrap()
 }
 
-/// What a scan adds, in memory, in the ledger and to the state, does not depend on how many there were.
+/// What a scan adds to the ledger and to the state does not depend on how many there were.
 #[test]
 fn the_thousandth_scan_costs_what_the_second_did() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +115,96 @@ fn whoever_is_killed_while_adding_finds_what_the_state_counts_and_goes_on() {
         killed.save(&path).unwrap();
         assert_eq!(load(&path), killed);
         assert_eq!(killed.ledger.entries().len(), 2);
+        // What is longer than the state says is left alone, and goes when the state names another.
+        assert_eq!(file(&path) == name, length == ledger.len());
+        let _ = fs::remove_file(file(&path));
     }
+    println!("{} lengths", more.len() - ledger.len() + 1);
+}
+
+/// Two sidecars on one state, where the file system knows no locks: whoever writes last is whole, wherever the other one is
+/// killed.
+#[test]
+fn two_that_write_to_one_state_take_nothing_from_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.bin");
+    let mut first = state();
+    scan(&mut first, 1);
+    first.save(&path).unwrap();
+    let mut second = load(&path);
+    for sequence in 2..6 {
+        scan(&mut first, sequence);
+        first.save(&path).unwrap();
+        assert_eq!(load(&path), first);
+        scan(&mut second, 10 * sequence);
+        // It is killed here, and not the next time.
+        second.ledger.save(&history_of(&path)).unwrap();
+        assert_eq!(load(&path), first);
+        second.save(&path).unwrap();
+        assert_eq!(load(&path), second);
+    }
+}
+
+/// A disk that is full, say, in the middle of it: the same process goes on.
+#[test]
+fn what_could_not_be_written_is_written_the_next_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.bin");
+    let mut state = state();
+    scan(&mut state, 1);
+    state.save(&path).unwrap();
+    let before = state.clone();
+    // Half of a line has come to the disk.
+    scan(&mut state, 2);
+    let name = file(&path);
+    let whole = fs::read(&name).unwrap();
+    fs::write(&name, [&whole[..], b"{\"entry\":{"].concat()).unwrap();
+    assert_eq!(load(&path), before);
+    state.save(&path).unwrap();
+    assert_eq!(load(&path), state);
+    // The lines, but not the state.
+    scan(&mut state, 3);
+    let moved = dir.path().join("moved");
+    fs::rename(&path, &moved).unwrap();
+    fs::create_dir(&path).unwrap();
+    state.save(&path).unwrap_err();
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&moved, &path).unwrap();
+    assert_eq!(load(&path).ledger.scans().len(), 2);
+    state.save(&path).unwrap();
+    assert_eq!(load(&path), state);
+    // Not even those.
+    scan(&mut state, 4);
+    let (beside, away) = (history_of(&path), dir.path().join("away"));
+    fs::rename(&beside, &away).unwrap();
+    fs::write(&beside, "a file where a directory should be").unwrap();
+    state.save(&path).unwrap_err();
+    fs::remove_file(&beside).unwrap();
+    fs::rename(&away, &beside).unwrap();
+    state.save(&path).unwrap();
+    assert_eq!(load(&path), state);
+    assert_eq!(state.ledger.scans().len(), 4);
+    file(&path);
+}
+
+#[test]
+fn what_was_killed_while_it_set_a_state_aside_is_set_aside_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.bin");
+    let mut state = state();
+    scan(&mut state, 1);
+    state.save(&path).unwrap();
+    let aside = dir.path().join("state.unused-1.history");
+    fs::rename(history_of(&path), &aside).unwrap();
+    RunState::load(&path).unwrap_err();
+    let moved = set_aside(&path).unwrap();
+    assert_eq!(moved, dir.path().join("state.unused-1"));
+    fs::rename(&moved, &path).unwrap();
+    fs::rename(&aside, history_of(&path)).unwrap();
+    assert_eq!(load(&path), state);
+    // The next one has a place of its own.
+    fs::create_dir(&aside).unwrap();
+    assert!(set_aside(&path).unwrap().ends_with("state.unused-2"));
 }
 
 #[test]
@@ -155,34 +249,35 @@ fn a_ledger_that_somebody_takes_away_is_written_anew() {
     }
     state.save(&path).unwrap();
     assert_eq!(load(&path), state);
-    // One that is cut short, too.
+    // One that is cut short, too, or changed by so much.
     fs::write(file(&path), "{").unwrap();
     state.save(&path).unwrap();
     assert_eq!(load(&path), state);
 }
 
-/// As `unite` does it, which may find a state of an earlier time at its place.
+/// As `unite` does it, which goes on from the state of a shard: that one's ledger is not touched.
 #[test]
-fn a_ledger_takes_no_others_place_before_its_state_is_there() {
+fn a_state_that_is_saved_elsewhere_has_a_ledger_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let (here, there) = (dir.path().join("a/state.bin"), dir.path().join("state.bin"));
     fs::create_dir(dir.path().join("a")).unwrap();
     let mut state = state();
     scan(&mut state, 1);
     state.save(&here).unwrap();
-    state.save(&there).unwrap();
-    let (earlier, whole) = (state.clone(), fs::read(&there).unwrap());
-    let name = file(&there);
-    let bytes = fs::read(&name).unwrap();
-    state = load(&here);
+    let (earlier, bytes) = (state.clone(), fs::read(file(&here)).unwrap());
     scan(&mut state, 2);
     state.save(&there).unwrap();
-    assert_ne!(file(&there), name);
-    // As if it had been killed before the state, and before it took the old ledger away.
-    fs::write(&there, whole).unwrap();
-    fs::write(name, bytes).unwrap();
-    assert_eq!(load(&there), earlier);
-    assert_eq!(load(&here), earlier);
+    assert_eq!(fs::read(file(&here)).unwrap(), bytes);
+    assert_eq!((load(&here), load(&there)), (earlier, state.clone()));
+    // Whatever begins alike has another name: none takes the place of one that a state still names.
+    let again = state.clone();
+    *again.ledger.written() = None;
+    again.ledger.save(&history_of(&there)).unwrap();
+    assert_eq!(files(&there).len(), 2);
+    assert_eq!(load(&there), state);
+    again.save(&there).unwrap();
+    file(&there);
+    assert_eq!(load(&there), state);
 }
 
 #[test]
@@ -250,7 +345,7 @@ proptest! {
                     let Some(saved) = saved.as_ref().filter(|s: &&RunState| !s.ledger.is_empty()) else {
                         continue;
                     };
-                    let name = file(&path);
+                    let name = saved.ledger.written().as_ref().unwrap().path.clone();
                     let bytes = [fs::read(&name).unwrap(), junk].concat();
                     fs::write(name, bytes).unwrap();
                     state = load(&path);
@@ -264,11 +359,8 @@ proptest! {
                 }
                 // While the process lives, which knows what was in it, and before anybody else asks.
                 Step::Vanish => if saved.as_ref().is_some_and(|s| !s.ledger.is_empty()) {
-                    for entry in fs::read_dir(history_of(&path)).unwrap() {
-                        let path = entry.unwrap().path();
-                        if is_name(&path.file_name().unwrap().to_string_lossy()) {
-                            fs::remove_file(path).unwrap();
-                        }
+                    for file in files(&path) {
+                        fs::remove_file(file).unwrap();
                     }
                     state.save(&path).unwrap();
                     saved = Some(state.clone());

@@ -19,9 +19,7 @@ impl<T: Task> Worker<T> {
             return Plan::Read(labelled);
         };
         let costs: Vec<Cost> = state.ledger.scans().iter().map(Cost::of).collect();
-        let left_out = Outcome::Skipped(BUDGET.to_string());
-        let waited = state.ledger.entries().filter(|e| e.outcome == left_out);
-        budget.plan(&costs, waited.count(), labelled)
+        budget.plan(&costs, state.ledger.left_out(BUDGET), labelled)
     }
 
     /// What a scan reads that is to read so much; none where that is everything.
@@ -45,11 +43,7 @@ impl<T: Task> Worker<T> {
     /// What training has consumed since the scan before; none where that is not known, or is everything.
     pub(super) fn window(&self, state: &RunState, job: &Job) -> Option<Part> {
         let manifest = job.spooled.manifest();
-        let last = state
-            .ledger
-            .entries()
-            .rev()
-            .find(|e| e.outcome == Outcome::Scanned)?;
+        let last = state.ledger.last_scanned()?;
         // Of those in between, nobody has kept what they had consumed.
         let next = last.sequence.checked_add(1);
         if last.instance != manifest.instance || next != Some(manifest.sequence) {

@@ -21,14 +21,14 @@ pub(super) const SHARDS: &str = "shards";
 const AGAIN: Duration = Duration::from_secs(2);
 
 impl<T: Task> Worker<T> {
-    /// Goes through the next turn, if there is one.
-    pub(super) fn take_turn(&self, turns: &Turns) {
+    /// Goes through the next turn, if there is one, and says whether there was.
+    pub(super) fn take_turn(&self, turns: &Turns) -> bool {
         let next = match turns.next(&self.queue, &|turn| self.settled(turn)) {
             Ok(next) => next,
             Err(error) => {
                 turns.complain(&error.to_string());
                 std::thread::sleep(AGAIN);
-                return;
+                return false;
             }
         };
         let waiting = |missing: &[u32]| {
@@ -37,7 +37,7 @@ impl<T: Task> Worker<T> {
             !self.cancel.load(Ordering::Relaxed)
         };
         let turn = match next {
-            Next::Nothing => return,
+            Next::Nothing => return false,
             Next::Over(turn) => turn,
             Next::GiveUp(turn) => {
                 let reason = format!(
@@ -61,7 +61,7 @@ impl<T: Task> Worker<T> {
                 self.queue.done();
                 if self.cancel.load(Ordering::Relaxed) && done.is_err() {
                     // It is gone through again after the restart.
-                    return;
+                    return true;
                 }
                 if let Err(reason) = done {
                     table.give_up(&reason);
@@ -70,20 +70,18 @@ impl<T: Task> Worker<T> {
             }
         };
         turns.done(&turn);
+        true
     }
 
     /// Whether the checkpoint of a turn is done with, and if so, whether it is in the evidence.
     fn settled(&self, turn: &Turn) -> Option<bool> {
         let state = self.runs.open(&turn.run);
         let state = lock(&state);
-        let this = |key: &mirrorwatch_checkpoint::Key| {
-            (key.epoch, key.step, key.sha256.as_str())
-                == (turn.epoch, turn.step, turn.sha256.as_str())
-        };
         // One that was published twice has its key as well, and says nothing of the first.
         let twice = Outcome::Skipped(REPEATED.to_string());
-        let mut ledger = state.ledger.entries().rev();
-        let entry = ledger.find(|entry| this(&entry.key) && entry.outcome != twice)?;
+        let moment = (turn.epoch, turn.step);
+        let mut entries = state.ledger.of_moment(moment, &turn.sha256);
+        let entry = entries.find(|entry| entry.outcome != twice)?;
         // With results that could not be written, the evidence is settled all the same.
         Some(match &entry.outcome {
             Outcome::Scanned => true,
