@@ -86,13 +86,19 @@ impl Attempts {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Not synced: this is about processes that end, not about machines.
+    /// Whole at any moment, so that whoever is killed in it forgets nothing. Not synced: this is about processes that end, not
+    /// about machines.
     fn save(&self, begun: &BTreeMap<String, Begun>) {
         let saved = match begun.is_empty() {
             true => std::fs::remove_file(&self.path),
             false => serde_json::to_vec(begun)
                 .map_err(std::io::Error::from)
-                .and_then(|json| std::fs::write(&self.path, json)),
+                .and_then(|json| {
+                    // A state directory has one sidecar, and that one lock here.
+                    let new = self.path.with_extension("json.new");
+                    std::fs::write(&new, json)?;
+                    std::fs::rename(new, &self.path)
+                }),
         };
         if let Err(error) = saved
             && error.kind() != std::io::ErrorKind::NotFound
@@ -120,6 +126,34 @@ mod tests {
             step,
             sha256: "ab".to_string(),
         }
+    }
+
+    /// As a process finds it that is started when the one before was killed.
+    #[test]
+    fn at_any_moment_all_that_was_begun_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let attempts = Attempts::continued(directory.path());
+        for step in 0..20 {
+            attempts.begin("r", &key(step), MOST).unwrap();
+        }
+        let over = std::sync::atomic::AtomicBool::new(false);
+        let is_over = || over.load(std::sync::atomic::Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2000 {
+                    attempts.begin("r", &key(20), u32::MAX).unwrap();
+                    attempts.end("r", &key(20));
+                }
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+            let mut looks = 0;
+            while !is_over() {
+                let known = Attempts::continued(directory.path()).lock().len();
+                assert!(known == 20 || known == 21, "{known} after {looks} looks");
+                looks += 1;
+            }
+            assert!(looks > 0);
+        });
     }
 
     #[test]
