@@ -411,7 +411,8 @@ pub fn set_aside(path: &Path) -> std::io::Result<PathBuf> {
         let aside = path.with_extension(format!("unused-{n}"));
         let history = path.with_extension(format!("unused-{n}.history"));
         // One that is alone is of a state that somebody was setting aside when they were killed.
-        if !aside.exists() && !(history.exists() && history_of(path).exists()) {
+        let taken = history.exists() && history_of(path).exists();
+        if !aside.exists() && !taken {
             // First, for without a state nobody would look for it. It must not be lost where the state's new name is not: what is
             // written next would take its place.
             if history_of(path).exists() {
