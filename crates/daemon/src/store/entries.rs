@@ -69,6 +69,7 @@ impl Entries {
                 Outcome::Failed(stage, what) => Fate::Failed(self.number(stage), self.number(what)),
             },
         };
+        make_room(&mut self.kept);
         self.kept.push(kept);
     }
 
@@ -172,6 +173,13 @@ impl Entries {
     }
 }
 
+/// Makes room for another, and for an eighth more: what only grows and stays would have room for as much again.
+pub(super) fn make_room<V>(values: &mut Vec<V>) {
+    if values.len() == values.capacity() {
+        values.reserve_exact(values.len() / 8 + 16);
+    }
+}
+
 /// Of a text that is exactly how a digest is written, so that it is written so again.
 fn digest(text: &str) -> Option<[u8; 32]> {
     let digest = bytes(text)?;
@@ -241,6 +249,21 @@ mod tests {
             prop_assert_eq!(entries.iter().next_back(), all.last().cloned());
             prop_assert_eq!(entries.len(), all.len());
         }
+    }
+
+    #[test]
+    fn room_is_made_for_few_and_not_for_each() {
+        let (mut values, mut grown) = (Vec::new(), 0);
+        for value in 0..100_000 {
+            let before = values.capacity();
+            make_room(&mut values);
+            values.push(value);
+            grown += usize::from(values.capacity() != before);
+        }
+        assert!(
+            values.capacity() <= 100_000 / 8 * 9 + 16 && grown < 100,
+            "{grown}"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ScanNumbers;
-use super::entries::Entries;
+use super::entries::{Entries, make_room};
 use crate::digest::hex;
 use crate::error::DaemonError;
 
@@ -166,6 +166,7 @@ impl Ledger {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn push_scan(&mut self, summary: &crate::summary::Summary) {
+        make_room(&mut self.scans);
         self.scans.push(ScanNumbers::of(summary));
     }
 
@@ -305,7 +306,10 @@ impl Ledger {
             digest.update(&line);
             match serde_json::from_slice(&line) {
                 Ok(Line::Entry(entry)) => ledger.entries.push(&entry),
-                Ok(Line::Scan(scan)) => ledger.scans.push(scan),
+                Ok(Line::Scan(scan)) => {
+                    make_room(&mut ledger.scans);
+                    ledger.scans.push(scan);
+                }
                 Err(error) => nonsense = nonsense.or(Some(error.to_string())),
             }
         }
