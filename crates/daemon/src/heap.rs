@@ -105,9 +105,11 @@ mod tests {
         let before = anonymous();
         assert!(heap.used);
         heap.last = Instant::now().checked_sub(EVERY).unwrap();
+        let start = Instant::now();
         heap.rests();
+        let took = start.elapsed();
         let after = anonymous();
-        println!("{full} bytes, {freed} once freed, {before} before and {after} after");
+        println!("{full} bytes, {freed} once freed, {before} before and {after} after {took:?}");
         assert!(
             full.saturating_sub(freed) < half / 2,
             "the allocator does it by itself"

@@ -249,7 +249,7 @@ fn a_ledger_that_somebody_takes_away_is_written_anew() {
     }
     state.save(&path).unwrap();
     assert_eq!(load(&path), state);
-    // One that is cut short, too, or changed by so much.
+    // One that is cut short, too.
     fs::write(file(&path), "{").unwrap();
     state.save(&path).unwrap();
     assert_eq!(load(&path), state);
